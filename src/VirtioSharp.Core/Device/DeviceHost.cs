@@ -1,0 +1,280 @@
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Core.Queues;
+using VirtioSharp.Core.Queues.Split;
+using VirtioSharp.Spec;
+
+namespace VirtioSharp.Core.Device;
+
+/// <summary>Runs one device for any transport: status rules, negotiation, reset, queue life, NEEDS_RESET. Written once.</summary>
+/// <remarks>
+/// A transport translates its registers or messages into these calls, all from one thread. The order a driver must
+/// keep (§3.1.1): reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK, queues, DRIVER_OK.
+/// </remarks>
+public sealed class DeviceHost : IDeviceServices
+{
+    /// <summary>Chains served before the loop's other work has a turn.</summary>
+    private const int ServiceBudget = 256;
+
+    private readonly VirtioDevice _device;
+    private readonly IInterrupt _interrupt;
+    private readonly IWakeUp _wakeUp;
+    private readonly DeviceHostOptions _options;
+    private readonly IDeviceObserver _observer;
+    private readonly QueueSlot[] _slots;
+    private MemoryMap _memory = MemoryMap.Empty;
+
+    /// <summary>Takes <paramref name="device"/> in. Its status is 0 (reset).</summary>
+    public DeviceHost(VirtioDevice device, IInterrupt interrupt, IWakeUp wakeUp, DeviceHostOptions? options = null)
+    {
+        (_device, _interrupt, _wakeUp, _options) = (device, interrupt, wakeUp, options ?? new());
+        _observer = _options.Observer ?? SilentObserver.Instance;
+        Traits = device.Traits;
+        FeatureSet reserved = Traits.Features & Features.Reserved;
+        if (!reserved.IsEmpty)
+            throw new ArgumentException($"the device offers {reserved}, which belong to the rings and the transport", nameof(device));
+        _slots = [.. Traits.Queues.Select((traits, index) => new QueueSlot(index, traits, device, interrupt, _observer))];
+        device.Attach(this);
+    }
+
+    /// <summary>What the device is.</summary>
+    public DeviceTraits Traits { get; }
+
+    /// <summary>Everything offered to the driver.</summary>
+    public FeatureSet DeviceFeatures => Traits.Features | _options.RingFeatures;
+
+    /// <summary>What the driver accepted so far.</summary>
+    public FeatureSet DriverFeatures { get; private set; }
+
+    /// <summary>The device status field (§2.1), as the driver reads it.</summary>
+    public DeviceStatus Status { get; private set; }
+
+    /// <summary>Changes whenever configuration space does (§2.5.1). 32 bits; a transport shows as many as it has.</summary>
+    public uint ConfigurationGeneration { get; private set; }
+
+    TimeProvider IDeviceServices.Time => _options.Time;
+
+    private bool Runs => (Status & (DeviceStatus.DriverOk | DeviceStatus.NeedsReset)) == DeviceStatus.DriverOk;
+
+    /// <summary>The driver writes the status field: 0 resets, other values add their bits (§2.1.1).</summary>
+    /// <remarks>A cleared bit stays set; FEATURES_OK stays clear when the features cannot be; NEEDS_RESET is not the driver's to set.</remarks>
+    public void WriteStatus(DeviceStatus value)
+    {
+        if (value == DeviceStatus.Reset)
+        {
+            Reset();
+            return;
+        }
+
+        DeviceStatus added = value & ~(Status | DeviceStatus.NeedsReset);
+        if ((added & DeviceStatus.FeaturesOk) != 0 && !CanAccept(DriverFeatures))
+            added &= ~DeviceStatus.FeaturesOk;
+        if ((added & DeviceStatus.DriverOk) != 0 && !CanStart(added))
+            added &= ~DeviceStatus.DriverOk;
+        Status |= added;
+        if ((added & DeviceStatus.DriverOk) != 0)
+            Guard(-1, () => _device.OnStart(DriverFeatures));
+    }
+
+    /// <summary>The driver writes its features. Ignored once FEATURES_OK is set (§3.1.1): they hold until a reset.</summary>
+    public void WriteDriverFeatures(FeatureSet features)
+    {
+        if ((Status & DeviceStatus.FeaturesOk) == 0)
+            DriverFeatures = features;
+    }
+
+    /// <summary>Back to the beginning (§2.4): every queue is disabled, nothing is negotiated, status is 0.</summary>
+    public void Reset()
+    {
+        Status = DeviceStatus.Reset;
+        DriverFeatures = Features.None;
+        foreach (QueueSlot slot in _slots)
+            slot.Queue = null;
+        _device.OnReset();
+    }
+
+    /// <summary>Replaces what the device sees of memory. Enabled queues go on where they stand, in the new map.</summary>
+    /// <remarks>
+    /// When it returns, nothing of the old map is in use any more: the caller may unmap. A queue whose ring is not in
+    /// the new map stops, with NEEDS_RESET.
+    /// </remarks>
+    public void SetMemory(MemoryMap map)
+    {
+        _memory = map;
+        foreach (QueueSlot slot in _slots)
+        {
+            if (slot.Queue is not { } queue)
+                continue;
+            QueueSnapshot at = queue.Snapshot;
+            slot.Queue = null;
+            try
+            {
+                slot.Queue = Attach(slot, slot.Layout, at);
+            }
+            catch (QueueException lost)
+            {
+                EnterNeedsReset(slot.Index, lost);
+            }
+        }
+    }
+
+    /// <summary>The driver enables a queue.</summary>
+    /// <param name="index">Which.</param>
+    /// <param name="layout">Where it put it.</param>
+    /// <param name="at">Where to go on, for a queue that was in use before.</param>
+    /// <exception cref="QueueException">The queue cannot be: the message names the field.</exception>
+    public void EnableQueue(int index, in QueueLayout layout, QueueSnapshot at = default)
+    {
+        QueueSlot slot = Slot(index);
+        if (layout.Size > slot.Traits.MaxSize)
+            throw new QueueException($"queue size = {layout.Size} of queue {index} is more than the device's {slot.Traits.MaxSize}");
+        slot.Layout = layout;
+        slot.Queue = Attach(slot, layout, at);
+    }
+
+    /// <summary>Stops a queue. The device does not touch its ring again.</summary>
+    /// <returns>Where it stood; the beginning, when it was not enabled.</returns>
+    public QueueSnapshot DisableQueue(int index)
+    {
+        QueueSlot slot = Slot(index);
+        QueueSnapshot at = slot.Queue?.Snapshot ?? default;
+        slot.Queue = null;
+        return at;
+    }
+
+    /// <summary>Whether a queue is enabled.</summary>
+    public bool IsEnabled(int index) => Slot(index).Queue is not null;
+
+    /// <summary>What a queue has done.</summary>
+    public QueueStatistics Statistics(int index) => Slot(index).Statistics;
+
+    /// <summary>An available buffer notification arrived (§2.3): serves the queue. Before DRIVER_OK nothing is consumed.</summary>
+    /// <returns>True when more is waiting than one turn allows: call <see cref="Service"/> again after other work.</returns>
+    public bool Notify(int index)
+    {
+        Slot(index).Notifications++;
+        return Service(index);
+    }
+
+    /// <summary>Serves a queue without a notification. See <see cref="Notify"/>.</summary>
+    public bool Service(int index)
+    {
+        QueueSlot slot = Slot(index);
+        if (!Runs || slot.Queue is not { } queue)
+            return false;
+        try
+        {
+            return queue.Service(ServiceBudget) == ServiceOutcome.More;
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            // The ring broke, or the device did: either way it is this device that stops, not the process.
+            EnterNeedsReset(index, failure);
+            return false;
+        }
+    }
+
+    /// <summary>Whether a chain waits in an enabled queue of a running device. Looks, and changes nothing.</summary>
+    public bool HasAvailable(int index)
+    {
+        if (!Runs || Slot(index).Queue is not { } queue)
+            return false;
+        try
+        {
+            return queue.HasAvailable();
+        }
+        catch (QueueException broken)
+        {
+            EnterNeedsReset(index, broken);
+            return false;
+        }
+    }
+
+    /// <summary>The device's alarm went off: serves every queue.</summary>
+    /// <returns>True when more is waiting than one turn allows: call it again after other work.</returns>
+    public bool Wake()
+    {
+        bool more = false;
+        for (int index = 0; index < _slots.Length; index++)
+            more |= Service(index);
+        return more;
+    }
+
+    /// <summary>Reads configuration space; bytes beyond its end read as 0.</summary>
+    public void ReadConfiguration(uint offset, Span<byte> destination)
+    {
+        destination.Clear();
+        if (offset < Traits.ConfigurationSize)
+            _device.ReadConfiguration((int)offset, destination[..Math.Min(destination.Length, Traits.ConfigurationSize - (int)offset)]);
+    }
+
+    /// <summary>Writes configuration space. A write that is not wholly inside it is ignored.</summary>
+    /// <returns>False when it was ignored.</returns>
+    public bool WriteConfiguration(uint offset, ReadOnlySpan<byte> source)
+    {
+        if (offset > Traits.ConfigurationSize || source.Length > Traits.ConfigurationSize - (int)offset)
+            return false;
+        _device.WriteConfiguration((int)offset, source);
+        return true;
+    }
+
+    void IDeviceServices.ConfigurationChanged()
+    {
+        ConfigurationGeneration++;
+        if ((Status & DeviceStatus.DriverOk) != 0)
+            _interrupt.SignalConfigurationChange();
+    }
+
+    void IDeviceServices.WakeAfter(TimeSpan delay) => _wakeUp.WakeAfter(delay);
+
+    private bool CanAccept(FeatureSet features) =>
+        (features - DeviceFeatures).IsEmpty && (_options.AllowLegacy || features.Has(Features.Version1));
+
+    /// <summary>A legacy driver knows no FEATURES_OK; any other must have had it accepted.</summary>
+    private bool CanStart(DeviceStatus added) =>
+        ((Status | added) & DeviceStatus.FeaturesOk) != 0
+        || (_options.AllowLegacy && !DriverFeatures.Has(Features.Version1) && CanAccept(DriverFeatures));
+
+    private QueueSlot Slot(int index) => (uint)index < (uint)_slots.Length
+        ? _slots[index]
+        : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
+
+    private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
+        new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
+
+    private void Guard(int queue, Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            EnterNeedsReset(queue, failure);
+        }
+    }
+
+    /// <summary>§2.1.2: sets NEEDS_RESET and, when the driver is ready, tells it.</summary>
+    private void EnterNeedsReset(int queue, Exception reason)
+    {
+        Status |= DeviceStatus.NeedsReset;
+        foreach (QueueSlot slot in _slots)
+            slot.Queue = null;
+        _observer.NeedsReset(queue, reason);
+        if ((Status & DeviceStatus.DriverOk) != 0)
+            _interrupt.SignalConfigurationChange();
+    }
+
+    private sealed class SilentObserver : IDeviceObserver
+    {
+        public static readonly SilentObserver Instance = new();
+
+        public void ChainFaulted(int queue, ChainFault fault)
+        {
+        }
+
+        public void NeedsReset(int queue, Exception reason)
+        {
+        }
+    }
+}

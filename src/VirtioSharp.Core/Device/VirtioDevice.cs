@@ -1,0 +1,50 @@
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Queues;
+using VirtioSharp.Spec;
+
+namespace VirtioSharp.Core.Device;
+
+/// <summary>A device: what it is, and what it does with one request. It never sees a transport or a ring.</summary>
+/// <remarks>
+/// All its methods are called on one thread, the host's. A request that cannot be understood is a
+/// <see cref="ChainException"/>; anything else that escapes puts the device into NEEDS_RESET until the driver resets it.
+/// </remarks>
+public abstract class VirtioDevice
+{
+    private IDeviceServices? _services;
+
+    /// <summary>What kind of device this is. The same object at every call.</summary>
+    public abstract DeviceTraits Traits { get; }
+
+    /// <summary>Serves one request; when it returns, the chain is completed with what was written. It must not block.</summary>
+    public abstract void OnChain(int queue, scoped ref DeviceChain chain);
+
+    /// <summary>The driver is ready (DRIVER_OK) and these features hold until the next reset.</summary>
+    public virtual void OnStart(FeatureSet features)
+    {
+    }
+
+    /// <summary>The driver has reset the device; nothing of the last session may remain.</summary>
+    public virtual void OnReset()
+    {
+    }
+
+    /// <summary>Reads device configuration space; the host has checked the range against <see cref="DeviceTraits.ConfigurationSize"/>.</summary>
+    public virtual void ReadConfiguration(int offset, Span<byte> destination) => destination.Clear();
+
+    /// <summary>Writes device configuration space; the host has checked the range. Ignored by default.</summary>
+    public virtual void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    {
+    }
+
+    /// <summary>The clock and the alarm of the host.</summary>
+    /// <exception cref="InvalidOperationException">The device has no host yet.</exception>
+    protected IDeviceServices Services => _services ?? throw new InvalidOperationException("the device is not in a host yet");
+
+    internal void Attach(IDeviceServices services)
+    {
+        if (_services is not null)
+            throw new InvalidOperationException("the device already has a host: make one device per host");
+        _services = services;
+    }
+}

@@ -1,0 +1,58 @@
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Core.Queues;
+using VirtioSharp.Spec;
+
+namespace VirtioSharp.Core.Driver;
+
+/// <summary>All that a driver may ask of the way to its device. Implemented once per transport.</summary>
+/// <remarks>One thread at a time. Every member may throw <see cref="TransportException"/> when the device is gone.</remarks>
+public interface IDriverTransport : IDisposable
+{
+    /// <summary>What kind of device is at the other end.</summary>
+    DeviceId DeviceId { get; }
+
+    /// <summary>How many virtqueues it has.</summary>
+    int QueueCount { get; }
+
+    /// <summary>Memory that the device can reach.</summary>
+    DmaArena Dma { get; }
+
+    /// <summary>The clock that waiting goes by.</summary>
+    TimeProvider Time { get; }
+
+    /// <summary>What the device offers (§2.2).</summary>
+    FeatureSet ReadDeviceFeatures();
+
+    /// <summary>Writes what the driver accepts.</summary>
+    void WriteDriverFeatures(FeatureSet features);
+
+    /// <summary>Reads the device status field (§2.1).</summary>
+    DeviceStatus ReadStatus();
+
+    /// <summary>Writes the device status field; 0 resets the device.</summary>
+    void WriteStatus(DeviceStatus status);
+
+    /// <summary>Reads device configuration space. Wider fields want <see cref="ReadConfigurationGeneration"/> around them.</summary>
+    void ReadConfiguration(uint offset, Span<byte> destination);
+
+    /// <summary>Writes device configuration space.</summary>
+    void WriteConfiguration(uint offset, ReadOnlySpan<byte> source);
+
+    /// <summary>Changes when configuration space does (§2.5.1).</summary>
+    uint ReadConfigurationGeneration();
+
+    /// <summary>The most entries queue <paramref name="index"/> may have: 0 when there is no such queue.</summary>
+    int ReadMaxQueueSize(int index);
+
+    /// <summary>Tells the device where a queue is, and enables it.</summary>
+    /// <exception cref="QueueException">The device refuses it.</exception>
+    void EnableQueue(int index, in QueueLayout layout);
+
+    /// <summary>Sends an available buffer notification.</summary>
+    void Notify(int queue);
+
+    /// <summary>Waits for a used buffer notification of one queue, and takes it.</summary>
+    /// <returns>False when the time ran out, or when none can come any more.</returns>
+    bool WaitForInterrupt(int queue, TimeSpan timeout);
+}

@@ -1,0 +1,86 @@
+using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+
+namespace VirtioSharp.Core.Queues;
+
+/// <summary>The driver's end of an enabled queue, whatever its ring format.</summary>
+public abstract class DriverQueue
+{
+    private readonly IDriverTransport _transport;
+
+    private protected DriverQueue(IDriverTransport transport, int index) => (_transport, Index) = (transport, index);
+
+    /// <summary>The queue's number.</summary>
+    public int Index { get; }
+
+    /// <summary>Where it lies.</summary>
+    public abstract QueueLayout Layout { get; }
+
+    /// <summary>Adds one chain. The device sees it with the next <see cref="Kick"/>.</summary>
+    /// <param name="readable">What the device reads, in order.</param>
+    /// <param name="writable">Where it writes, in order.</param>
+    /// <param name="id">Names the chain until <see cref="TryGet"/> returns it.</param>
+    /// <returns>False when the queue is too full.</returns>
+    public abstract bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id);
+
+    /// <summary>Takes the next chain that the device has used.</summary>
+    /// <param name="id">What <see cref="TryAdd"/> called it.</param>
+    /// <param name="length">Bytes the device says it wrote, at most what it had room for.</param>
+    /// <returns>False when there is none.</returns>
+    /// <exception cref="QueueException">The device used what was never given to it; the queue is broken.</exception>
+    public abstract bool TryGet(out ushort id, out uint length);
+
+    /// <summary>Shows the device what was added, and notifies it if it wants that.</summary>
+    public void Kick()
+    {
+        if (Publish())
+            _transport.Notify(Index);
+    }
+
+    /// <summary>Waits until the device has used something, at the longest <paramref name="timeout"/>.</summary>
+    /// <returns>False when the time ran out.</returns>
+    /// <exception cref="QueueException">The device used what was never given to it; the queue is broken.</exception>
+    public bool Wait(TimeSpan timeout, out ushort id, out uint length)
+    {
+        long start = _transport.Time.GetTimestamp();
+        while (!TryGet(out id, out length))
+        {
+            // Order matters: arm, look once more, and only then sleep.
+            if (RearmInterrupts())
+                continue;
+            TimeSpan left = timeout - _transport.Time.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero || !_transport.WaitForInterrupt(Index, left))
+                return TryGet(out id, out length);
+        }
+
+        return true;
+    }
+
+    private protected abstract bool Publish();
+
+    private protected abstract bool RearmInterrupts();
+}
+
+/// <summary>The driver's queue over one ring format (<typeparamref name="TRing"/> is a struct).</summary>
+internal sealed class DriverQueue<TRing> : DriverQueue
+    where TRing : struct, IDriverRing<TRing>
+{
+#pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
+    private TRing _ring;
+#pragma warning restore IDE0044
+
+    public DriverQueue(IDriverTransport transport, int index, int size, QueueOptions options)
+        : base(transport, index) => _ring = TRing.Create(size, transport.Dma, options);
+
+    public override QueueLayout Layout => _ring.Layout;
+
+    public override bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) =>
+        _ring.TryAdd(readable, writable, out id);
+
+    public override bool TryGet(out ushort id, out uint length) => _ring.TryGet(out id, out length);
+
+    private protected override bool Publish() => _ring.Publish();
+
+    private protected override bool RearmInterrupts() => _ring.RearmInterrupts();
+}

@@ -1,0 +1,42 @@
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+
+namespace VirtioSharp.Core.Queues;
+
+/// <summary>The device's end of one ring format. Implemented by structs, so that a queue's loop is compiled for each format.</summary>
+/// <remarks>Single-threaded. Nothing read from the ring is read twice, and no index from it is used before it was checked.</remarks>
+internal interface IDeviceRing<TSelf>
+    where TSelf : struct, IDeviceRing<TSelf>
+{
+    /// <summary>Takes hold of a ring that the driver has laid out.</summary>
+    /// <exception cref="QueueException">A size, alignment or address cannot be: the message names the field.</exception>
+    static abstract TSelf Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at);
+
+    /// <summary>Where the device stands; <see cref="Attach"/> goes on from there.</summary>
+    QueueSnapshot Snapshot { get; }
+
+    /// <summary>Takes the next available chain. Its buffers, or its fault, are in <paramref name="segments"/>.</summary>
+    /// <returns>False when nothing is available.</returns>
+    /// <exception cref="QueueException">The ring itself is broken; nothing in it can be trusted any more.</exception>
+    bool TryPop(ref GuestMemory memory, ref ChainSegments segments, out ushort head);
+
+    /// <summary>Makes the chain popped last available again. Only before anything else is popped or pushed.</summary>
+    void UndoPop();
+
+    /// <summary>Puts a chain into the used ring; the driver sees it with the next <see cref="Publish"/>.</summary>
+    void Push(ushort head, uint written);
+
+    /// <summary>Shows the driver all that was pushed since the last time.</summary>
+    /// <returns>Whether the driver wants a used buffer notification for it.</returns>
+    bool Publish();
+
+    /// <summary>Asks the driver not to notify: the device is looking anyway.</summary>
+    void SuppressNotifications();
+
+    /// <summary>Asks the driver to notify again.</summary>
+    /// <returns>True when a chain became available in between: look again, no notification will come for it.</returns>
+    bool RearmNotifications();
+
+    /// <summary>Whether a chain is available, without taking it.</summary>
+    bool HasAvailable();
+}

@@ -1,0 +1,33 @@
+using VirtioSharp.Core.Device;
+
+namespace VirtioSharp.Core.Queues;
+
+/// <summary>What stays of a queue when it is disabled and enabled again: its number, its surroundings and its counts.</summary>
+internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice device, IInterrupt interrupt, IDeviceObserver observer)
+{
+    public int Index { get; } = index;
+    public QueueTraits Traits { get; } = traits;
+    public VirtioDevice Device { get; } = device;
+    public IInterrupt Interrupt { get; } = interrupt;
+    public IDeviceObserver Observer { get; } = observer;
+
+    /// <summary>The queue while it is enabled.</summary>
+    public DeviceQueue? Queue { get; set; }
+
+    /// <summary>How it was laid out when it was enabled.</summary>
+    public QueueLayout Layout { get; set; }
+
+    public ulong Notifications { get; set; }
+    public ulong Chains { get; set; }
+    public ulong FaultyChains { get; set; }
+    public ulong BytesWritten { get; set; }
+    public ulong Interrupts { get; set; }
+    public ulong SuppressedInterrupts { get; set; }
+    public ulong Postponed { get; set; }
+
+    /// <summary><see cref="Chains"/> at the last publication.</summary>
+    public ulong PublishedChains { get; set; }
+
+    public QueueStatistics Statistics =>
+        new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
+}

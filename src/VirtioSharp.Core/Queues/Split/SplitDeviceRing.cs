@@ -1,0 +1,229 @@
+using System.Runtime.CompilerServices;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Spec.Split;
+
+namespace VirtioSharp.Core.Queues.Split;
+
+/// <summary>The device's end of a split virtqueue (§2.7): takes from the available ring, puts into the used ring.</summary>
+/// <remarks>
+/// <code>
+///  available ring   … [head] [head] [head] …          used ring   … {head,len} {head,len} …
+///                       ▲             ▲                              ▲            ▲
+///                   _nextAvailable  _seenAvailable (copy of idx)   _published   _nextUsed
+/// </code>
+/// All four count on modulo 2^16 and are cut to the ring's size only where an entry is addressed.
+/// </remarks>
+internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
+{
+    private readonly Descriptor* _descriptors;
+    private readonly byte* _driverArea;
+    private readonly byte* _deviceArea;
+    private readonly int _size;
+    private readonly ushort _mask;
+    private readonly bool _indirect;
+    private readonly bool _eventIdx;
+    private readonly bool _notifyOnEmpty;
+    private bool _mayBeSuppressed; // false until the first notification: before it, used_event means nothing
+    private ushort _nextAvailable;
+    private ushort _seenAvailable;
+    private ushort _nextUsed;
+    private ushort _published;
+
+    private SplitDeviceRing(in SplitRingAreas areas, QueueOptions options, QueueSnapshot at)
+    {
+        _descriptors = (Descriptor*)areas.Descriptors;
+        _driverArea = areas.Driver;
+        _deviceArea = areas.Device;
+        _size = areas.Size;
+        _mask = (ushort)(areas.Size - 1);
+        (_indirect, _eventIdx, _notifyOnEmpty) = options;
+        _nextAvailable = _seenAvailable = at.NextAvailable;
+        _nextUsed = _published = Volatile.Read(ref UsedIndex);
+    }
+
+    public static SplitDeviceRing Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at) =>
+        new(SplitRingAreas.Locate(layout, ref memory), options, at);
+
+    public readonly QueueSnapshot Snapshot => new(_nextAvailable);
+
+    private readonly ref ushort AvailableIndex => ref *(ushort*)(_driverArea + SplitLayout.IndexOffset);
+
+    private readonly ref ushort UsedIndex => ref *(ushort*)(_deviceArea + SplitLayout.IndexOffset);
+
+    public bool HasAvailable()
+    {
+        if (_nextAvailable != _seenAvailable)
+            return true;
+
+        // Acquire: the entries the index promises must be read after it.
+        _seenAvailable = Volatile.Read(ref AvailableIndex);
+        if (_nextAvailable == _seenAvailable)
+            return false;
+        if ((ushort)(_seenAvailable - _nextAvailable) > _size)
+            ThrowIndexJump();
+        return true;
+    }
+
+    public bool TryPop(ref GuestMemory memory, ref ChainSegments segments, out ushort head)
+    {
+        if (!HasAvailable())
+        {
+            head = 0;
+            return false;
+        }
+
+        head = ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask];
+        if (head >= _size)
+            ThrowHead(head);
+        _nextAvailable++;
+        segments.Clear();
+        Walk(head, ref memory, ref segments);
+        return true;
+    }
+
+    /// <summary>Follows one chain. Its faults end in <paramref name="segments"/>; a fault of the table itself throws.</summary>
+    private readonly void Walk(ushort head, ref GuestMemory memory, ref ChainSegments segments)
+    {
+        uint index = head;
+        for (int left = _size; left > 0; left--)
+        {
+            Descriptor descriptor = _descriptors[index]; // the only read of it: what follows looks at the copy
+            DescriptorFlags flags = descriptor.Flags;
+            if ((flags & DescriptorFlags.Indirect) != 0)
+            {
+                WalkIndirect(descriptor, index, ref memory, ref segments);
+                return;
+            }
+
+            if (!segments.TryAdd(ref memory, descriptor.Address, descriptor.Length, (flags & DescriptorFlags.Write) != 0, index))
+                return;
+            if ((flags & DescriptorFlags.Next) == 0)
+                return;
+            index = descriptor.Next;
+            if (index >= (uint)_size)
+                ThrowNext(index);
+        }
+
+        ThrowLoop(head);
+    }
+
+    /// <summary>Follows an indirect table (§2.7.5.3). It may stand after plain descriptors, and then ends the chain.</summary>
+    private readonly void WalkIndirect(Descriptor table, uint at, ref GuestMemory memory, ref ChainSegments segments)
+    {
+        // WRITE is ignored on the descriptor that points at the table (§2.7.5.3.2).
+        if (!_indirect)
+        {
+            segments.Fail(ChainFaultKind.IndirectNotNegotiated, at);
+            return;
+        }
+
+        if ((table.Flags & DescriptorFlags.Next) != 0)
+        {
+            segments.Fail(ChainFaultKind.IndirectWithNext, at);
+            return;
+        }
+
+        if (table.Length == 0 || table.Length % Descriptor.Size != 0)
+        {
+            segments.Fail(ChainFaultKind.IndirectLength, table.Length);
+            return;
+        }
+
+        // The table must lie in one region: one that straddles two has never been seen, and a copy would be read twice.
+        if (!memory.TryTranslate(table.Address, table.Length, out byte* host))
+        {
+            segments.Fail(ChainFaultKind.AddressUnmapped, table.Address);
+            return;
+        }
+
+        uint count = table.Length / Descriptor.Size;
+        uint index = 0;
+        for (uint left = count; left > 0; left--)
+        {
+            Descriptor descriptor = Unsafe.ReadUnaligned<Descriptor>(host + (ulong)index * Descriptor.Size);
+            DescriptorFlags flags = descriptor.Flags;
+            if ((flags & DescriptorFlags.Indirect) != 0)
+            {
+                segments.Fail(ChainFaultKind.IndirectNested, index);
+                return;
+            }
+
+            if (!segments.TryAdd(ref memory, descriptor.Address, descriptor.Length, (flags & DescriptorFlags.Write) != 0, index))
+                return;
+            if ((flags & DescriptorFlags.Next) == 0)
+                return;
+            index = descriptor.Next;
+            if (index >= count)
+            {
+                segments.Fail(ChainFaultKind.IndirectNext, index);
+                return;
+            }
+        }
+
+        segments.Fail(ChainFaultKind.IndirectLoop, count);
+    }
+
+    public void UndoPop() => _nextAvailable--;
+
+    public void Push(ushort head, uint written)
+    {
+        ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask] = new UsedElement(head, written);
+        _nextUsed++;
+    }
+
+    public bool Publish()
+    {
+        ushort old = _published;
+        if (_nextUsed == old)
+            return false;
+        Volatile.Write(ref UsedIndex, _nextUsed); // release: the entries and the buffers are visible before the index
+        _published = _nextUsed;
+
+        // The driver writes its event (or flag) and then reads our index; we write the index and then read the event.
+        // Without a full fence both may read the old value, and the notification is lost for good (§2.7.10.1).
+        Interlocked.MemoryBarrier();
+
+        if (_notifyOnEmpty && _nextAvailable == Volatile.Read(ref AvailableIndex))
+            return true;
+        if (!_eventIdx)
+            return (Volatile.Read(ref *(ushort*)(_driverArea + SplitLayout.FlagsOffset)) & SplitLayout.NoInterrupt) == 0;
+
+        ushort usedEvent = Volatile.Read(ref *(ushort*)(_driverArea + SplitLayout.UsedEventOffset(_size)));
+        bool notify = !_mayBeSuppressed || SplitLayout.ShouldNotify(usedEvent, _nextUsed, old);
+        _mayBeSuppressed = true;
+        return notify;
+    }
+
+    public readonly void SuppressNotifications()
+    {
+        // With EVENT_IDX nothing needs to be written: the event stays behind the index, where no addition passes it.
+        if (!_eventIdx)
+            Volatile.Write(ref *(ushort*)(_deviceArea + SplitLayout.FlagsOffset), SplitLayout.NoNotify);
+    }
+
+    public bool RearmNotifications()
+    {
+        if (_eventIdx)
+            Volatile.Write(ref *(ushort*)(_deviceArea + SplitLayout.AvailEventOffset(_size)), _nextAvailable);
+        else
+            Volatile.Write(ref *(ushort*)(_deviceArea + SplitLayout.FlagsOffset), 0);
+
+        // The mirror of the fence in Publish: a chain added before the driver could see the new event sends no
+        // notification, so the index must be read after the event is visible.
+        Interlocked.MemoryBarrier();
+        return HasAvailable();
+    }
+
+    private readonly void ThrowIndexJump() =>
+        throw new QueueException($"avail.idx jumped from {_nextAvailable} to {_seenAvailable}, further than the {_size} entries of the queue");
+
+    private readonly void ThrowHead(uint head) =>
+        throw new QueueException($"avail.ring[{_nextAvailable & _mask}] = {head} names no descriptor of the {_size} there are");
+
+    private readonly void ThrowNext(uint next) =>
+        throw new QueueException($"desc.next = {next} names no descriptor of the {_size} there are");
+
+    private readonly void ThrowLoop(uint head) =>
+        throw new QueueException($"the chain at descriptor {head} has more links than the queue's {_size} descriptors: it loops");
+}

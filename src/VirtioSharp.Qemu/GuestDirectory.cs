@@ -1,0 +1,34 @@
+namespace VirtioSharp.Qemu;
+
+/// <summary>The files of one guest, in a folder of its own that goes away with it.</summary>
+internal sealed class GuestDirectory : IDisposable
+{
+    private readonly string _path = Directory.CreateTempSubdirectory("vio-guest-").FullName;
+
+    public string Initramfs => Path.Combine(_path, "initramfs.cpio");
+
+    public string ResultsDisk => Path.Combine(_path, "results.raw");
+
+    // A unix socket's name ends after 107 characters; under /tmp ours has room to spare.
+    public string QmpSocket => Path.Combine(_path, "qmp");
+
+    /// <summary>An empty disk with room for the results and, in its last sector, for what the guest remembers.</summary>
+    public void CreateResultsDisk(long bytes)
+    {
+        const int block = 4096;
+        using FileStream disk = File.Create(ResultsDisk);
+        disk.SetLength(((bytes + block - 1) / block * block) + block);
+    }
+
+    public void Dispose()
+    {
+        try
+        {
+            Directory.Delete(_path, recursive: true);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Somebody cleaned up before us.
+        }
+    }
+}

@@ -1,0 +1,69 @@
+namespace VirtioSharp.Qemu;
+
+/// <summary>
+/// Shell texts for the guest. Each tells its results as <c>@vio</c> events; the words it can use
+/// (<c>vio</c>, <c>vio_reboot</c>, <c>$VIO_RESULTS</c> …) come from our init.
+/// </summary>
+public static class GuestJobs
+{
+    // dd's last line: "2097152 bytes (2.0MB) copied, 1.993311 seconds, 1.0MB/s". It is the only clock of busybox
+    // that is finer than a hundredth of a second. iflag=fullblock because /dev/hwrng answers with a few bytes at a time.
+    private const string Measure = """
+        vio_measure() { # bytes file: reads that many bytes of /dev/hwrng into the file
+            block=65536; [ $1 -lt $block ] && block=$1
+            set -- $(dd if=/dev/hwrng of=$2 bs=$block count=$(( $1 / block )) iflag=fullblock 2>&1 | tail -n 1)
+            vio read $1 $5
+        }
+        vio rng-current $(cat /sys/class/misc/hw_random/rng_current)
+
+        """;
+
+    /// <summary>
+    /// Tells which entropy source Linux uses. Event: <c>rng-current</c> (<c>virtio_rng.0</c>; <c>none</c> without a device).
+    /// </summary>
+    public static string RngCurrent { get; } = "vio rng-current $(cat /sys/class/misc/hw_random/rng_current)";
+
+    /// <summary>
+    /// Reads <paramref name="bytes"/> of /dev/hwrng and hands them to the host on the results disk. Events:
+    /// <c>rng-current</c>, <c>read</c> (bytes, seconds), <c>head</c> (the first 32 bytes in hexadecimal),
+    /// <c>delivered</c>. A multiple of 64 KiB, or less than that.
+    /// </summary>
+    public static string ReadRng(long bytes) => Measure + $"""
+        vio_measure {bytes} /tmp/random || exit
+        vio head $(od -An -v -tx1 -N32 /tmp/random | tr -d ' \n')
+        dd if=/tmp/random of=$VIO_RESULTS bs=64k conv=fsync 2>/dev/null && vio delivered
+        """;
+
+    /// <summary>
+    /// Reads <paramref name="bytes"/> of /dev/hwrng <paramref name="rounds"/> times and throws them away. Events:
+    /// <c>rng-current</c>, then <c>read</c> (bytes, seconds) for each round.
+    /// </summary>
+    public static string RngThroughput(long bytes, int rounds) => Measure + $"""
+        for round in $(seq {rounds}); do vio_measure {bytes} /dev/null; done
+        """;
+
+    /// <summary>Reads /dev/hwrng until the machine stops. Event: <c>read-total</c> (bytes so far) after each 16 KiB.</summary>
+    public static string ReadRngForever { get; } = """
+        total=0
+        while dd if=/dev/hwrng of=/dev/null bs=16k count=1 iflag=fullblock 2>/dev/null; do
+            vio read-total $(( total += 16384 ))
+        done
+        """;
+
+    /// <summary>
+    /// Reboots the guest <paramref name="times"/> times, and runs <paramref name="atEachBoot"/> every time.
+    /// Event: <c>boot</c> (0 for the first). Counts on the results disk.
+    /// </summary>
+    public static string Reboot(int times, string atEachBoot = "") => $"""
+        boot=$(vio_recall)
+        vio boot $boot
+        {atEachBoot}
+        if [ $boot -lt {times} ]; then
+            vio_remember $(( boot + 1 ))
+            vio_reboot
+        fi
+        """;
+
+    /// <summary>Does nothing until the host acts. No event of its own.</summary>
+    public static string Wait { get; } = "while :; do sleep 1; done";
+}

@@ -1,0 +1,2 @@
+// Span<T> buffers on the stack are filled before they are read; zeroing them first is lost time.
+[module: System.Runtime.CompilerServices.SkipLocalsInit]
