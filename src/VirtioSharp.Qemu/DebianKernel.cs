@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Text.RegularExpressions;
 
 namespace VirtioSharp.Qemu;
 
@@ -9,7 +10,7 @@ namespace VirtioSharp.Qemu;
 /// <param name="Release">What <c>uname -r</c> says inside.</param>
 /// <param name="Image">The compressed kernel, ready for <c>-kernel</c>.</param>
 /// <param name="Modules">Its folder of modules.</param>
-public sealed record DebianKernel(string Release, string Image, string Modules)
+public sealed partial record DebianKernel(string Release, string Image, string Modules)
 {
     private const string ImagePrefix = "vmlinuz-";
     private const string Install = "run 'apt install linux-image-cloud-amd64'";
@@ -31,8 +32,7 @@ public sealed record DebianKernel(string Release, string Image, string Modules)
 
         IEnumerable<string> newestFirst = Directory
             .EnumerateFiles(bootDirectory, ImagePrefix + "*-cloud-amd64")
-            .OrderByDescending(path => path, StringComparer.Create(
-                System.Globalization.CultureInfo.InvariantCulture, System.Globalization.CompareOptions.NumericOrdering));
+            .OrderByDescending(WithPaddedNumbers, StringComparer.Ordinal);
         foreach (string image in newestFirst)
         {
             string release = Path.GetFileName(image)[ImagePrefix.Length..];
@@ -55,6 +55,13 @@ public sealed record DebianKernel(string Release, string Image, string Modules)
         }
         return false;
     }
+
+    // 6.1.0-9 is older than 6.1.0-56. (CompareOptions.NumericOrdering does nothing under InvariantGlobalization.)
+    private static string WithPaddedNumbers(string path) =>
+        Number().Replace(path, number => number.Value.PadLeft(10, '0'));
+
+    [GeneratedRegex("[0-9]+")]
+    private static partial Regex Number();
 
     private static bool IsReadable(string path)
     {

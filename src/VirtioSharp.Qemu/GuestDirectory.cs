@@ -3,14 +3,14 @@ namespace VirtioSharp.Qemu;
 /// <summary>The files of one guest, in a folder of its own that goes away with it.</summary>
 internal sealed class GuestDirectory : IDisposable
 {
-    private readonly string _path = Directory.CreateTempSubdirectory("vio-guest-").FullName;
+    public string Path { get; } = Directory.CreateTempSubdirectory("vio-guest-").FullName;
 
-    public string Initramfs => Path.Combine(_path, "initramfs.cpio");
+    public string Initramfs => System.IO.Path.Combine(Path, "initramfs.cpio");
 
-    public string ResultsDisk => Path.Combine(_path, "results.raw");
+    public string ResultsDisk => System.IO.Path.Combine(Path, "results.raw");
 
     // A unix socket's name ends after 107 characters; under /tmp ours has room to spare.
-    public string QmpSocket => Path.Combine(_path, "qmp");
+    public string QmpSocket => System.IO.Path.Combine(Path, "qmp");
 
     /// <summary>An empty disk with room for the results and, in its last sector, for what the guest remembers.</summary>
     public void CreateResultsDisk(long bytes)
@@ -24,7 +24,7 @@ internal sealed class GuestDirectory : IDisposable
     {
         try
         {
-            Directory.Delete(_path, recursive: true);
+            Directory.Delete(Path, recursive: true);
         }
         catch (DirectoryNotFoundException)
         {

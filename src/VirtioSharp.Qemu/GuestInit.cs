@@ -35,7 +35,7 @@ internal static class GuestInit
 
         VIO_RESULTS=
         for disk in /sys/block/vd*; do
-            read -r serial 2>/dev/null <$disk/serial && [ "$serial" = {{ResultsSerial}} ] && VIO_RESULTS=/dev/${disk##*/}
+            [ "$(cat $disk/serial 2>/dev/null)" = {{ResultsSerial}} ] && VIO_RESULTS=/dev/${disk##*/}
         done
 
         read -r up idle </proc/uptime

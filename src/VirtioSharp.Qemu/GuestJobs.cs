@@ -6,13 +6,15 @@ namespace VirtioSharp.Qemu;
 /// </summary>
 public static class GuestJobs
 {
-    // dd's last line: "2097152 bytes (2.0MB) copied, 1.993311 seconds, 1.0MB/s". It is the only clock of busybox
-    // that is finer than a hundredth of a second. iflag=fullblock because /dev/hwrng answers with a few bytes at a time.
+    // EPOCHREALTIME is the only clock of busybox that is finer than a hundredth of a second.
+    // iflag=fullblock because /dev/hwrng answers with a few bytes at a time.
     private const string Measure = """
-        vio_measure() { # bytes file: reads that many bytes of /dev/hwrng into the file
-            block=65536; [ $1 -lt $block ] && block=$1
-            set -- $(dd if=/dev/hwrng of=$2 bs=$block count=$(( $1 / block )) iflag=fullblock 2>&1 | tail -n 1)
-            vio read $1 $5
+        vio_now() { echo ${EPOCHREALTIME%.*}${EPOCHREALTIME#*.}; }
+        vio_measure() { # block count file: reads so many blocks of /dev/hwrng into the file
+            start=$(vio_now)
+            dd if=/dev/hwrng of=$3 bs=$1 count=$2 iflag=fullblock 2>/dev/null || return
+            took=$(( $(vio_now) - start ))
+            vio read $(( $1 * $2 )) $(printf %d.%06d $(( took / 1000000 )) $(( took % 1000000 )))
         }
         vio rng-current $(cat /sys/class/misc/hw_random/rng_current)
 
@@ -29,17 +31,17 @@ public static class GuestJobs
     /// <c>delivered</c>. A multiple of 64 KiB, or less than that.
     /// </summary>
     public static string ReadRng(long bytes) => Measure + $"""
-        vio_measure {bytes} /tmp/random || exit
+        vio_measure {Blocks(bytes)} /tmp/random || exit
         vio head $(od -An -v -tx1 -N32 /tmp/random | tr -d ' \n')
         dd if=/tmp/random of=$VIO_RESULTS bs=64k conv=fsync 2>/dev/null && vio delivered
         """;
 
     /// <summary>
     /// Reads <paramref name="bytes"/> of /dev/hwrng <paramref name="rounds"/> times and throws them away. Events:
-    /// <c>rng-current</c>, then <c>read</c> (bytes, seconds) for each round.
+    /// <c>rng-current</c>, then <c>read</c> (bytes, seconds) for each round. A multiple of 64 KiB, or less than that.
     /// </summary>
     public static string RngThroughput(long bytes, int rounds) => Measure + $"""
-        for round in $(seq {rounds}); do vio_measure {bytes} /dev/null; done
+        for round in $(seq {rounds}); do vio_measure {Blocks(bytes)} /dev/null; done
         """;
 
     /// <summary>Reads /dev/hwrng until the machine stops. Event: <c>read-total</c> (bytes so far) after each 16 KiB.</summary>
@@ -66,4 +68,13 @@ public static class GuestJobs
 
     /// <summary>Does nothing until the host acts. No event of its own.</summary>
     public static string Wait { get; } = "while :; do sleep 1; done";
+
+    private static string Blocks(long bytes)
+    {
+        const long block = 64 * 1024;
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytes);
+        return bytes < block ? $"{bytes} 1"
+            : bytes % block == 0 ? $"{block} {bytes / block}"
+            : throw new ArgumentOutOfRangeException(nameof(bytes), bytes, $"take less than {block} bytes, or a multiple of them");
+    }
 }

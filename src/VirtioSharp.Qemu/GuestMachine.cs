@@ -24,7 +24,7 @@ public sealed class GuestMachine : IAsyncDisposable
         _options = options;
         _directory = directory;
         CommandLine = QemuCommandLine.Quote([qemu, .. arguments]);
-        _process = TetheredProcess.Start(qemu, arguments);
+        _process = TetheredProcess.Start(qemu, arguments, directory.Path);
         ProcessId = _process.Id;
         _ended = FollowAsync();
     }
@@ -85,47 +85,21 @@ public sealed class GuestMachine : IAsyncDisposable
     /// <exception cref="GuestException">The guest panicked, QEMU ended or the time is over; the message has the last words.</exception>
     public async Task<GuestEvent> WaitForAsync(string key, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
-        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        limit.CancelAfter(timeout);
-        try
-        {
-            await foreach (GuestEvent line in ReadEventsAsync(limit.Token).ConfigureAwait(false))
-            {
-                if (line.Key == key)
-                    return line;
-                if (line.Line.Contains("Kernel panic", StringComparison.Ordinal))
-                    throw new GuestException($"the guest's kernel panicked before '{key}'. {WhatWasSaid()}");
-            }
-        }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-        {
-            throw new GuestException(
-                $"no '{key}' from the guest within {timeout.TotalSeconds:0} s. {WhatWasSaid()} Started with: {CommandLine}");
-        }
-        await _ended.ConfigureAwait(false);
-        throw new GuestException($"QEMU ended with exit code {ExitCode} before '{key}'. {WhatWasSaid()}");
+        List<GuestEvent> events = await ReadUntilAsync(key, timeout, cancellationToken).ConfigureAwait(false);
+        return events is [.., { } last] && last.Key == key
+            ? last
+            : throw new GuestException($"QEMU ended with exit code {ExitCode} before '{key}'. {WhatWasSaid()}");
     }
 
-    /// <summary>Waits for the job's end and gives all its events; fails if the job failed.</summary>
+    /// <summary>Waits for the job's end and QEMU's, and gives all events; fails if the job failed.</summary>
+    /// <exception cref="GuestException">The same as for <see cref="WaitForAsync"/>, or the job's exit code is not 0.</exception>
     public async Task<IReadOnlyList<GuestEvent>> RunToEndAsync(TimeSpan timeout, CancellationToken cancellationToken = default)
     {
-        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        limit.CancelAfter(timeout);
-        List<GuestEvent> events = [];
-        try
-        {
-            await foreach (GuestEvent line in ReadEventsAsync(limit.Token).ConfigureAwait(false))
-                events.Add(line);
-        }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-        {
-            throw new GuestException($"the guest's job did not end within {timeout.TotalSeconds:0} s. {WhatWasSaid()}");
-        }
-        await _ended.ConfigureAwait(false);
+        List<GuestEvent> events = await ReadUntilAsync(null, timeout, cancellationToken).ConfigureAwait(false);
         return events.FindLast(line => line.Key == GuestEvent.Done)?.Value switch
         {
             "0" => events,
-            null => throw new GuestException($"QEMU ended with exit code {ExitCode} before the job did. {WhatWasSaid()}"),
+            null => throw new GuestException($"QEMU ended with exit code {ExitCode} before the guest's job did. {WhatWasSaid()}"),
             string code => throw new GuestException($"the guest's job ended with exit code {code}. {WhatWasSaid()}"),
         };
     }
@@ -170,20 +144,58 @@ public sealed class GuestMachine : IAsyncDisposable
         _directory.Dispose();
     }
 
+    // Up to the event with this key, or to QEMU's end.
+    private async Task<List<GuestEvent>> ReadUntilAsync(string? key, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        string goal = key is null ? "the end of the job" : $"'{key}'";
+        List<GuestEvent> events = [];
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(timeout);
+        try
+        {
+            await foreach (GuestEvent line in ReadEventsAsync(limit.Token).ConfigureAwait(false))
+            {
+                events.Add(line);
+                if (key is not null && line.Key == key)
+                    return events;
+                // It would reboot, panic again, and so on until the time is over.
+                if (line.Line.Contains("Kernel panic", StringComparison.Ordinal))
+                    throw new GuestException($"the guest's kernel panicked before {goal}. {WhatWasSaid()}");
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new GuestException(
+                $"the guest did not reach {goal} within {timeout.TotalSeconds:0} s. {WhatWasSaid()} Started with: {CommandLine}");
+        }
+        await _ended.ConfigureAwait(false);
+        return events;
+    }
+
     private async Task FollowAsync()
     {
         Task errors = FollowErrorsAsync();
-        while (await _process.StandardOutput.ReadLineAsync().ConfigureAwait(false) is string text)
+        Exception? failure = null;
+        try
         {
-            GuestEvent line = new(_clock.Elapsed, text.TrimEnd('\r'));
-            _console.Add(line.Line);
-            _options.OnEvent?.Invoke(line);
-            _events.Writer.TryWrite(line);
+            while (await _process.StandardOutput.ReadLineAsync().ConfigureAwait(false) is string text)
+            {
+                GuestEvent line = new(_clock.Elapsed, text.TrimEnd('\r'));
+                _console.Add(line.Line);
+                _options.OnEvent?.Invoke(line);
+                _events.Writer.TryWrite(line);
+            }
+        }
+        catch (Exception error)
+        {
+            // The caller's OnEvent threw. Whoever waits for the guest gets the exception; nobody reads the console now.
+            failure = error;
+            _process.Kill();
         }
         await errors.ConfigureAwait(false);
         await _process.WaitForExitAsync().ConfigureAwait(false);
         TetheredProcess.Release(_process);
-        _events.Writer.Complete();
+        _events.Writer.Complete(failure);
     }
 
     private async Task FollowErrorsAsync()

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 
 namespace VirtioSharp.Qemu;
@@ -10,6 +11,9 @@ internal static class QemuCommandLine
     // keyboard controller are less to probe. panic=-1: a panic reboots at once, so a broken boot is loud.
     private const string FastAndQuiet =
         "console=ttyS0 quiet panic=-1 random.trust_cpu=on cryptomgr.notests nokaslr 8250.nr_uarts=1 i8042.noaux i8042.nokbd";
+
+    private static readonly SearchValues<char> PlainCharacters =
+        SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,.:/@%");
 
     public static IReadOnlyList<string> For(GuestOptions options, string initramfs, string? resultsDisk, string? qmpSocket)
     {
@@ -47,7 +51,7 @@ internal static class QemuCommandLine
     // What a person could paste into a shell.
     public static string Quote(IEnumerable<string> arguments) =>
         string.Join(' ', arguments.Select(argument =>
-            argument.AsSpan().IndexOfAny(" '\"$&;|<>()*?") < 0 ? argument : $"'{argument.Replace("'", "'\\''", StringComparison.Ordinal)}'"));
+            argument.AsSpan().ContainsAnyExcept(PlainCharacters) ? $"'{argument.Replace("'", "'\\''", StringComparison.Ordinal)}'" : argument));
 
     private static void AddRange(this List<string> list, params ReadOnlySpan<string> items)
     {

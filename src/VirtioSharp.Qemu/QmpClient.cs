@@ -24,10 +24,10 @@ public sealed class QmpClient : IAsyncDisposable
     private volatile bool _closed;
     private int _lastId;
 
-    private QmpClient(Socket socket)
+    private QmpClient(Socket connected)
     {
-        _socket = socket;
-        _reader = new StreamReader(new NetworkStream(socket, ownsSocket: false), Encoding.UTF8);
+        _socket = connected;
+        _reader = new StreamReader(new NetworkStream(connected, ownsSocket: false), Encoding.UTF8);
     }
 
     /// <summary>What QEMU said first: its version and capabilities.</summary>
@@ -37,22 +37,27 @@ public sealed class QmpClient : IAsyncDisposable
     public static async Task<QmpClient> ConnectAsync(string socketPath, CancellationToken cancellationToken = default)
     {
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        QmpClient client = new(socket);
         try
         {
             await socket.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), cancellationToken).ConfigureAwait(false);
-            string greeting = await client._reader.ReadLineAsync(cancellationToken).ConfigureAwait(false)
-                ?? throw new QmpException($"{socketPath} closed without a greeting: is it served by -qmp, and is nobody else connected?");
-            client.Greeting = Parse(greeting).GetProperty("QMP");
-            client._reading = client.ReadAsync();
-            await client.ExecuteAsync("qmp_capabilities", cancellationToken: cancellationToken).ConfigureAwait(false);
-            return client;
         }
         catch (Exception error)
         {
-            await client.DisposeAsync().ConfigureAwait(false);
+            socket.Dispose();
             if (error is SocketException)
-                throw new QmpException($"no QMP at {socketPath}: {error.Message}", error);
+                throw new QmpException($"no QMP at {socketPath}: {error.Message}; is QEMU running with -qmp unix:{socketPath},server=on?", error);
+            throw;
+        }
+
+        QmpClient client = new(socket);
+        try
+        {
+            await client.NegotiateAsync(cancellationToken).ConfigureAwait(false);
+            return client;
+        }
+        catch
+        {
+            await client.DisposeAsync().ConfigureAwait(false);
             throw;
         }
     }
@@ -104,6 +109,15 @@ public sealed class QmpClient : IAsyncDisposable
         await _reading.ConfigureAwait(false);
         _reader.Dispose();
         _oneWriter.Dispose();
+    }
+
+    private async Task NegotiateAsync(CancellationToken cancellationToken)
+    {
+        string greeting = await _reader.ReadLineAsync(cancellationToken).ConfigureAwait(false)
+            ?? throw new QmpException("QEMU closed its QMP connection without a greeting: is somebody else connected?");
+        Greeting = Parse(greeting).GetProperty("QMP");
+        _reading = ReadAsync();
+        await ExecuteAsync("qmp_capabilities", cancellationToken: cancellationToken).ConfigureAwait(false);
     }
 
     private async Task SendAsync(ReadOnlyMemory<byte> line, CancellationToken cancellationToken)

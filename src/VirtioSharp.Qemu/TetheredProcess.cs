@@ -19,13 +19,16 @@ internal static class TetheredProcess
     // The watcher closes stdout and stderr, or our readers would wait for it after the program's end.
     private const string Script = """
         exec 3<&0 </dev/null
-        (read -r word <&3 || kill -9 $$) >/dev/null 2>&1 &
+        (read -r word <&3 || { kill -9 $$; rm -rf "$0"; }) >/dev/null 2>&1 &
         exec 3<&- "$@"
         """;
 
-    public static Process Start(string program, IEnumerable<string> arguments)
+    /// <param name="program">Path of the program.</param>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="directory">Its temporary files: they go too if we are killed. Otherwise they are the caller's to remove.</param>
+    public static Process Start(string program, IEnumerable<string> arguments, string directory)
     {
-        ProcessStartInfo start = new("/bin/sh", ["-c", Script, "sh", program, .. arguments])
+        ProcessStartInfo start = new("/bin/sh", ["-c", Script, directory, program, .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -66,14 +66,14 @@ public sealed class DeviceHost : IDeviceServices
             return;
         }
 
-        DeviceStatus added = value & ~(Status | DeviceStatus.NeedsReset);
+        DeviceStatus added = value & ~(Status | DeviceStatus.NeedsReset | DeviceStatus.Suspend); // SUSPEND is not offered
         if ((added & DeviceStatus.FeaturesOk) != 0 && !CanAccept(DriverFeatures))
             added &= ~DeviceStatus.FeaturesOk;
         if ((added & DeviceStatus.DriverOk) != 0 && !CanStart(added))
             added &= ~DeviceStatus.DriverOk;
         Status |= added;
         if ((added & DeviceStatus.DriverOk) != 0)
-            Guard(-1, () => _device.OnStart(DriverFeatures));
+            Start();
     }
 
     /// <summary>The driver writes its features. Ignored once FEATURES_OK is set (§3.1.1): they hold until a reset.</summary>
@@ -89,8 +89,8 @@ public sealed class DeviceHost : IDeviceServices
         Status = DeviceStatus.Reset;
         DriverFeatures = Features.None;
         foreach (QueueSlot slot in _slots)
-            slot.Queue = null;
-        _device.OnReset();
+            (slot.Queue, slot.NotifiedEarly) = (null, false);
+        Guard(-1, _device.OnReset);
     }
 
     /// <summary>Replaces what the device sees of memory. Enabled queues go on where they stand, in the new map.</summary>
@@ -128,8 +128,8 @@ public sealed class DeviceHost : IDeviceServices
         QueueSlot slot = Slot(index);
         if (layout.Size > slot.Traits.MaxSize)
             throw new QueueException($"queue size = {layout.Size} of queue {index} is more than the device's {slot.Traits.MaxSize}");
-        slot.Layout = layout;
         slot.Queue = Attach(slot, layout, at);
+        slot.Layout = layout; // only now: a layout that was refused must not be tried again by SetMemory
     }
 
     /// <summary>Stops a queue. The device does not touch its ring again.</summary>
@@ -148,11 +148,13 @@ public sealed class DeviceHost : IDeviceServices
     /// <summary>What a queue has done.</summary>
     public QueueStatistics Statistics(int index) => Slot(index).Statistics;
 
-    /// <summary>An available buffer notification arrived (§2.3): serves the queue. Before DRIVER_OK nothing is consumed.</summary>
+    /// <summary>An available buffer notification arrived (§2.3): serves the queue. Before DRIVER_OK nothing is consumed, but the notification is kept.</summary>
     /// <returns>True when more is waiting than one turn allows: call <see cref="Service"/> again after other work.</returns>
     public bool Notify(int index)
     {
-        Slot(index).Notifications++;
+        QueueSlot slot = Slot(index);
+        slot.Notifications++;
+        slot.NotifiedEarly |= (Status & DeviceStatus.DriverOk) == 0;
         return Service(index);
     }
 
@@ -204,8 +206,16 @@ public sealed class DeviceHost : IDeviceServices
     public void ReadConfiguration(uint offset, Span<byte> destination)
     {
         destination.Clear();
-        if (offset < Traits.ConfigurationSize)
+        if (offset >= Traits.ConfigurationSize)
+            return;
+        try
+        {
             _device.ReadConfiguration((int)offset, destination[..Math.Min(destination.Length, Traits.ConfigurationSize - (int)offset)]);
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            EnterNeedsReset(-1, failure);
+        }
     }
 
     /// <summary>Writes configuration space. A write that is not wholly inside it is ignored.</summary>
@@ -214,7 +224,15 @@ public sealed class DeviceHost : IDeviceServices
     {
         if (offset > Traits.ConfigurationSize || source.Length > Traits.ConfigurationSize - (int)offset)
             return false;
-        _device.WriteConfiguration((int)offset, source);
+        try
+        {
+            _device.WriteConfiguration((int)offset, source);
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            EnterNeedsReset(-1, failure);
+        }
+
         return true;
     }
 
@@ -241,6 +259,19 @@ public sealed class DeviceHost : IDeviceServices
 
     private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
         new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
+
+    private void Start()
+    {
+        Guard(-1, () => _device.OnStart(DriverFeatures));
+
+        // Some drivers notify too early (§3.1.1 forbids it). With EVENT_IDX they would not do so again.
+        foreach (QueueSlot slot in _slots)
+        {
+            if (slot.NotifiedEarly)
+                _wakeUp.WakeAfter(TimeSpan.Zero);
+            slot.NotifiedEarly = false;
+        }
+    }
 
     private void Guard(int queue, Action action)
     {

@@ -26,6 +26,9 @@ internal unsafe struct ChainSegments
 
     public readonly Segment* Items => _items;
 
+    /// <summary>The most buffers a chain may have.</summary>
+    public readonly int Capacity => _storage.Length;
+
     public int Count { get; private set; }
 
     /// <summary>How many of them, from the front, the device reads.</summary>

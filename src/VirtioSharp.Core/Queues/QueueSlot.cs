@@ -17,6 +17,9 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     /// <summary>How it was laid out when it was enabled.</summary>
     public QueueLayout Layout { get; set; }
 
+    /// <summary>Whether the driver notified before DRIVER_OK.</summary>
+    public bool NotifiedEarly { get; set; }
+
     public ulong Notifications { get; set; }
     public ulong Chains { get; set; }
     public ulong FaultyChains { get; set; }

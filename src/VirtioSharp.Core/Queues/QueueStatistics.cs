@@ -15,4 +15,15 @@ public readonly record struct QueueStatistics(
     ulong BytesWritten,
     ulong Interrupts,
     ulong SuppressedInterrupts,
-    ulong Postponed);
+    ulong Postponed)
+{
+    /// <summary>What was added since <paramref name="earlier"/>.</summary>
+    public QueueStatistics Since(QueueStatistics earlier) => new(
+        Notifications - earlier.Notifications,
+        Chains - earlier.Chains,
+        FaultyChains - earlier.FaultyChains,
+        BytesWritten - earlier.BytesWritten,
+        Interrupts - earlier.Interrupts,
+        SuppressedInterrupts - earlier.SuppressedInterrupts,
+        Postponed - earlier.Postponed);
+}

@@ -12,6 +12,7 @@ public sealed class RngDriver : IDisposable
     private readonly DriverSession _session;
     private readonly DriverQueue _queue;
     private readonly DmaBuffer _buffer;
+    private readonly TimeProvider _time;
     private int _next;
     private int _available;
 
@@ -21,6 +22,7 @@ public sealed class RngDriver : IDisposable
     /// <exception cref="TransportException">It is no entropy device, or it cannot be set up.</exception>
     public RngDriver(IDriverTransport transport, int bufferSize = 64)
     {
+        _time = transport.Time;
         _session = DriverSession.Open(transport, DeviceId.Entropy);
         _queue = _session.EnableQueue(0);
         _buffer = transport.Dma.Allocate(bufferSize);
@@ -68,11 +70,17 @@ public sealed class RngDriver : IDisposable
 
     private bool Receive(TimeSpan timeout)
     {
-        if (!_queue.Wait(timeout, out _, out uint length))
-            return false;
-        (_next, _available) = (0, (int)length); // the queue has cut the device's claim to what was asked for
-        if (length == 0)
-            Request(); // against §5.4.6.2; the caller's loop waits again
-        return true;
+        long start = _time.GetTimestamp();
+        for (TimeSpan left = timeout; _queue.Wait(left, out _, out uint length); left = timeout - _time.GetElapsedTime(start))
+        {
+            (_next, _available) = (0, (int)length); // the queue has cut the device's claim to what was asked for
+            if (length > 0)
+                return true;
+            Request(); // against §5.4.6.2; a device that keeps doing so gets no more time than one that says nothing
+            if (left <= TimeSpan.Zero)
+                return false;
+        }
+
+        return false;
     }
 }

@@ -94,7 +94,7 @@ public sealed class LoopbackTransport : IDriverTransport
             if (_wiring.UntilAlarm is not { } delay || delay > timeout)
                 return false;
             if (delay > TimeSpan.Zero)
-                Thread.Sleep(delay);
+                Thread.Sleep((int)Math.Ceiling(delay.TotalMilliseconds)); // a TimeSpan is cut to whole milliseconds, and the device would be woken too early
             timeout -= delay;
             _wiring.ClearAlarm();
             while (Host.Wake())

@@ -138,8 +138,9 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         }
 
         uint count = table.Length / Descriptor.Size;
+        uint most = Math.Min(count, (uint)segments.Capacity); // a table may be gigabytes long, and empty buffers take no segment
         uint index = 0;
-        for (uint left = count; left > 0; left--)
+        for (uint left = most; left > 0; left--)
         {
             Descriptor descriptor = Unsafe.ReadUnaligned<Descriptor>(host + (ulong)index * Descriptor.Size);
             DescriptorFlags flags = descriptor.Flags;
@@ -161,7 +162,7 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
             }
         }
 
-        segments.Fail(ChainFaultKind.IndirectLoop, count);
+        segments.Fail(most < count ? ChainFaultKind.TooManyBuffers : ChainFaultKind.IndirectLoop, most);
     }
 
     public void UndoPop() => _nextAvailable--;

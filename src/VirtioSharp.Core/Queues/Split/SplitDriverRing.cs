@@ -17,6 +17,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         public ushort Next;        // in the free list, and in a chain that is in flight
         public ushort Count;       // descriptors of the chain that starts here; 0 when none does
         public uint Writable;      // bytes the device may write to it
+        public ushort Available;   // the available index that it was added at
     }
 
     /// <summary>Entries of the indirect table that each descriptor has ready; longer chains go into the ring itself.</summary>
@@ -105,6 +106,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         Free -= needed;
         _entries[id].Count = (ushort)needed;
         _entries[id].Writable = (uint)Math.Min(room, uint.MaxValue);
+        _entries[id].Available = _nextAvailable;
         ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask] = id;
         _nextAvailable++;
         return true;
@@ -156,7 +158,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
 
         UsedElement element = ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask];
         uint head = element.Id;
-        if (head >= (uint)_entries.Length || _entries[head].Count == 0)
+        if (head >= (uint)_entries.Length || !IsInFlight(_entries[head]))
             throw new QueueException($"used.ring[{_nextUsed & _mask}].id = {head} is no chain that is in flight");
 
         ref Entry entry = ref _entries[head];
@@ -166,6 +168,10 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         Release(head);
         return true;
     }
+
+    /// <summary>Whether a chain starts there, and the device has been shown it.</summary>
+    private readonly bool IsInFlight(in Entry entry) =>
+        entry.Count != 0 && (ushort)(entry.Available - _published) >= (ushort)(_nextAvailable - _published);
 
     /// <summary>Puts the chain's descriptors in front of the free list.</summary>
     private void Release(uint head)

@@ -55,8 +55,8 @@ internal readonly unsafe struct SplitRingAreas
 
         public void MustNotOverlap(Area other)
         {
-            // Neither wraps: both lie inside a region.
-            if (Start.Value < other.Start.Value + (ulong)other.Bytes && other.Start.Value < Start.Value + (ulong)Bytes)
+            // Distances, because an area may end exactly at 2^64.
+            if (other.Start.Value - Start.Value < (ulong)Bytes || Start.Value - other.Start.Value < (ulong)other.Bytes)
                 throw new QueueException($"{Name} = {Start} overlaps {other.Name} = {other.Start}");
         }
     }

@@ -1,0 +1,18 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
+
+namespace VirtioSharp.Cli.Output;
+
+/// <summary>Logging as every command does it: one line each, on standard error, with colour only on a terminal.</summary>
+internal static class Logs
+{
+    public static ILoggerFactory ToStandardError(LogLevel level) => LoggerFactory.Create(builder => builder
+        .SetMinimumLevel(level)
+        .AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace)
+        .AddSimpleConsole(line =>
+        {
+            line.SingleLine = true;
+            line.TimestampFormat = "HH:mm:ss.fff ";
+            line.ColorBehavior = Console.IsErrorRedirected ? LoggerColorBehavior.Disabled : LoggerColorBehavior.Default;
+        }));
+}

@@ -1,0 +1,79 @@
+using System.CommandLine;
+using VirtioSharp.Cli.Boot;
+using VirtioSharp.Cli.Demo;
+using VirtioSharp.Cli.Output;
+using VirtioSharp.Cli.Serve;
+using VirtioSharp.Linux;
+
+namespace VirtioSharp.Cli;
+
+/// <summary>The command <c>vio</c>.</summary>
+internal static class Program
+{
+    public static int Main(string[] arguments)
+    {
+        try
+        {
+            arguments = NameDecides(ProcessFacts.StartedAs, arguments);
+            if (TryPrintCapabilities(arguments))
+                return ExitCode.Success;
+            return Run(arguments);
+        }
+        catch (UserException mistake)
+        {
+            Console.Error.WriteLine($"vio: {mistake.Message}");
+            return mistake.ExitCode;
+        }
+    }
+
+    /// <summary>
+    /// A VMM's discovery file names a program and no arguments, so a program that serves several devices must go by the
+    /// name it was started under: <c>vio-rng</c> is <c>vio serve rng</c>.
+    /// </summary>
+    internal static string[] NameDecides(string startedAs, string[] arguments)
+    {
+        string name = Path.GetFileName(startedAs);
+        IServedDevice? device = Catalog.Devices.FirstOrDefault(device => name == $"vio-{device.Name}");
+        return device is null ? arguments : ["serve", device.Name, .. arguments];
+    }
+
+    private static int Run(string[] arguments)
+    {
+        var root = new RootCommand("VIRTIO for .NET: serve devices to virtual machines, and drive them without one.")
+        {
+            ServeCommand.Create(),
+            DemoCommand.Create(),
+            BootCommand.Create(),
+        };
+        DocumentedCommand.ShowNotes(root);
+        Terminal.SetUp();
+        ParseResult parsed = root.Parse(arguments);
+        if (parsed.Errors.Count > 0)
+        {
+            Console.Error.WriteLine($"vio: {parsed.Errors[0].Message.TrimEnd('.')}; see {HelpFor(parsed)}");
+            return ExitCode.Usage;
+        }
+
+        // Exceptions go to Main, which knows those that users can mend.
+        return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+    }
+
+    private static bool TryPrintCapabilities(string[] arguments)
+    {
+        if (arguments is not ["serve", var name, ..] || !arguments.Contains(Capabilities.Option))
+            return false;
+        if (Catalog.Devices.FirstOrDefault(device => device.Name == name) is not { } device)
+            return false;
+        Console.WriteLine(Capabilities.Of(device));
+        return true;
+    }
+
+    private static string HelpFor(ParseResult parsed)
+    {
+        string path = "--help'";
+        Command? at = parsed.CommandResult.Command;
+        for (; at is not (null or RootCommand); at = at.Parents.OfType<Command>().FirstOrDefault())
+            path = $"{at.Name} {path}";
+        return $"'vio {path}";
+    }
+}

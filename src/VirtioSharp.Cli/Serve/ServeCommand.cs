@@ -1,0 +1,143 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using VirtioSharp.Cli.Output;
+using VirtioSharp.Linux;
+using VirtioSharp.VhostUser.BackEnd;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.Cli.Serve;
+
+/// <summary><c>vio serve DEVICE</c>: a vhost-user back-end program, by the conventions of the vhost-user specification.</summary>
+internal sealed class ServeCommand
+{
+    private readonly Option<string?> _socketPath = new("--socket-path")
+    {
+        Description = "Listen on this UNIX socket; one front-end (VMM) after the other is served",
+        HelpName = "PATH",
+    };
+
+    private readonly Option<int?> _fd = new("--fd")
+    {
+        Description = "Use this inherited file descriptor instead: a listening socket, or one front-end's connection",
+        HelpName = "N",
+    };
+
+    private readonly Option<bool> _printCapabilities = new("--print-capabilities")
+    {
+        Description = "Print what this program is as JSON and exit",
+    };
+
+    private readonly Option<LogLevel> _logLevel = new("--log-level")
+    {
+        Description = "What to say on standard error: Debug shows every protocol message",
+        HelpName = "LEVEL",
+        DefaultValueFactory = _ => LogLevel.Information,
+    };
+
+    private readonly Option<ProtocolFeatures[]> _without = new("--without")
+    {
+        Description = "Do not offer this part of the vhost-user protocol (may be repeated)",
+        HelpName = "FEATURE",
+    };
+
+    private readonly Option<int> _busyPoll = new("--busy-poll")
+    {
+        Description = "Look for more requests for this many microseconds before sleeping: less latency, more processor time",
+        HelpName = "US",
+        DefaultValueFactory = _ => 0,
+    };
+
+    private readonly Option<FileInfo?> _report = new("--report")
+    {
+        Description = "When a front-end leaves, write what was seen of it to this file as JSON",
+        HelpName = "FILE",
+    };
+
+    public static Command Create()
+    {
+        var serve = new Command("serve", "Run a device as a vhost-user back-end, for QEMU and other VMMs");
+        foreach (IServedDevice device in Catalog.Devices)
+            serve.Add(new ServeCommand().For(device));
+        return serve;
+    }
+
+    private DocumentedCommand For(IServedDevice device)
+    {
+        var command = new DocumentedCommand(device.Name, device.Description, $"""
+            Example:
+              vio serve {device.Name} --socket-path /tmp/{device.Name}.sock
+              qemu-system-x86_64 … -object memory-backend-memfd,id=mem0,size=512M,share=on \
+                -machine q35,memory-backend=mem0 -chardev socket,id=c0,path=/tmp/{device.Name}.sock \
+                -device vhost-user-{device.Name}-pci,chardev=c0
+            """)
+        {
+            _socketPath, _fd, _printCapabilities, _logLevel, _without, _busyPoll, _report,
+        };
+        foreach (Option option in device.Options)
+            command.Add(option);
+        command.SetAction(arguments => Run(device, arguments));
+        return command;
+    }
+
+    private int Run(IServedDevice device, ParseResult arguments)
+    {
+        if (arguments.GetValue(_busyPoll) is < 0 or > 1_000_000)
+            throw new UserException("--busy-poll: give 0 to 1000000 microseconds", ExitCode.Usage);
+        using ILoggerFactory logging = Logs.ToStandardError(arguments.GetValue(_logLevel));
+        var options = new VhostUserOptions
+        {
+            Withheld = arguments.GetValue(_without)!.Aggregate(ProtocolFeatures.None, (all, one) => all | one),
+            BusyPoll = TimeSpan.FromMicroseconds(arguments.GetValue(_busyPoll)),
+        };
+        using VhostUserServer server = Connect(device, arguments, options, logging.CreateLogger($"vio-{device.Name}"));
+        if (arguments.GetValue(_report) is { } file)
+            server.SessionEnded = report => ReportFile.Write(file.FullName, report);
+
+        // The runtime would end the process at once; the socket is to be removed first.
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        server.Run();
+        return ExitCode.Success;
+
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            server.Stop();
+        }
+    }
+
+    private VhostUserServer Connect(IServedDevice device, ParseResult arguments, VhostUserOptions options, ILogger log)
+    {
+        string? path = arguments.GetValue(_socketPath);
+        int? fd = arguments.GetValue(_fd);
+        if (path is null == fd is null)
+            throw new UserException($"give either --socket-path PATH or --fd N, as in: vio serve {device.Name} --socket-path /tmp/{device.Name}.sock", ExitCode.Usage);
+        Core.Device.VirtioDevice virtio = device.Create(arguments);
+        try
+        {
+            if (path is not null)
+                return new VhostUserServer(virtio, UnixListener.Listen(path, nonBlocking: true), options, log);
+            if (fd < 3)
+                throw new UserException($"--fd {fd}: 0 to 2 are standard input, output and error; pass the socket as another", ExitCode.Usage);
+            FileDescriptor descriptor = FileDescriptor.Adopt(fd!.Value);
+            return UnixListener.IsListening(descriptor)
+                ? new VhostUserServer(virtio, UnixListener.Adopt(descriptor, nonBlocking: true), options, log)
+                : new VhostUserServer(virtio, UnixSocket.Adopt(descriptor, nonBlocking: true), options, log);
+        }
+        catch (LinuxException refused)
+        {
+            throw new UserException(Explain(refused, path, fd));
+        }
+    }
+
+    private static string Explain(LinuxException refused, string? path, int? fd) => refused.Errno switch
+    {
+        Errno.EADDRINUSE => $"--socket-path {path}: another program serves this socket; end it or choose another path",
+        Errno.EACCES => $"--socket-path {path}: no permission to make a socket there; choose a directory you may write to",
+        Errno.ENOENT or Errno.ENOTDIR => $"--socket-path {path}: the directory does not exist; make it first",
+        Errno.EBADF => $"--fd {fd}: no such open file descriptor; the parent process must leave it open",
+        Errno.ENOTSOCK => $"--fd {fd}: this descriptor is not a socket",
+        _ => path is null ? $"--fd {fd}: {refused.Message}" : $"--socket-path {path}: {refused.Message}",
+    };
+}

@@ -1,0 +1,106 @@
+using VirtioSharp.Linux.Interop;
+
+namespace VirtioSharp.Linux;
+
+/// <summary>A range of a file, or of fresh memory, mapped into this process (mmap(2)) until disposed.</summary>
+/// <remarks>
+/// There is no finalizer, on purpose: rings and memory maps keep bare pointers into the region, and the collector
+/// would unmap it under them as soon as nobody held this object. Forgetting to dispose leaks; the other way corrupts.
+/// </remarks>
+public sealed unsafe class MappedRegion : IDisposable
+{
+    private readonly nuint _mappedLength;
+    private nint _mapped;
+
+    private MappedRegion(nint mapped, nuint mappedLength, nuint skip, ulong length)
+    {
+        _mapped = mapped;
+        _mappedLength = mappedLength;
+        Address = mapped + (nint)skip;
+        Length = length;
+    }
+
+    /// <summary>Where the first byte asked for lies in this process.</summary>
+    public nint Address { get; }
+
+    /// <summary>Bytes asked for.</summary>
+    public ulong Length { get; }
+
+    /// <summary>Maps a range of a file, shared with everybody who maps that file.</summary>
+    /// <param name="fd">The file; the mapping outlives the descriptor.</param>
+    /// <param name="offset">Where the range starts in the file, in bytes; need not be a multiple of a page.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <param name="writable">False for a mapping that faults on writing; a descriptor opened read-only allows no other.</param>
+    /// <exception cref="LinuxException">ENXIO: a regular file does not have that range (touching what lies past the end
+    /// would raise SIGBUS); EINVAL: empty range; EACCES: opened for another use; ENODEV: this kind of file has no memory;
+    /// ENOMEM.</exception>
+    public static MappedRegion Map(FileDescriptor fd, ulong offset, ulong length, bool writable = true)
+    {
+        FileFacts facts = FileFacts.Of(fd);
+        if (length == 0)
+            throw new LinuxException(Errno.EINVAL, $"mmap {fd}", "the range is empty");
+        if (facts.IsRegular && (offset > facts.Size || length > facts.Size - offset))
+        {
+            throw new LinuxException(Errno.ENXIO, $"mmap {fd}",
+                $"the range of {length} bytes at {offset} is not within the file's {facts.Size} bytes");
+        }
+
+        // Files of devices have no size to check against, but no sum may wrap.
+        ulong page = PageSizeOf(fd);
+        if (offset > long.MaxValue - page || length > long.MaxValue - page - offset)
+            throw new LinuxException(Errno.ENXIO, $"mmap {fd}", $"the range of {length} bytes at {offset} is beyond any file");
+
+        ulong start = offset & ~(page - 1);
+        nuint mappedLength = (nuint)(((offset + length + page - 1) & ~(page - 1)) - start);
+        int protection = SysMman.PROT_READ | (writable ? SysMman.PROT_WRITE : 0);
+
+        // NORESERVE: a peer with sparse memory (virtio-mem) has not reserved its huge pages; neither may we, for it.
+        nint mapped = SysMman.mmap(
+            0, mappedLength, protection, SysMman.MAP_SHARED | SysMman.MAP_NORESERVE, fd, (long)start);
+        if (mapped == SysMman.MAP_FAILED)
+            LinuxException.ThrowLast("mmap", fd);
+        return new MappedRegion(mapped, mappedLength, (nuint)(offset - start), length);
+    }
+
+    /// <summary>Maps zeroed memory that belongs to this process alone.</summary>
+    /// <param name="length">Bytes, at least 1. Pages are allocated when they are touched.</param>
+    /// <exception cref="LinuxException">EINVAL: empty; ENOMEM.</exception>
+    public static MappedRegion Anonymous(ulong length)
+    {
+        const int Flags = SysMman.MAP_PRIVATE | SysMman.MAP_ANONYMOUS | SysMman.MAP_NORESERVE;
+        nint mapped = SysMman.mmap(0, (nuint)length, SysMman.PROT_READ | SysMman.PROT_WRITE, Flags, -1, 0);
+        if (mapped == SysMman.MAP_FAILED)
+            LinuxException.ThrowLast("mmap anonymous");
+        return new MappedRegion(mapped, (nuint)length, 0, length);
+    }
+
+    /// <summary>A part of the region as a span, which must not be used after the region is disposed.</summary>
+    /// <param name="offset">Bytes from <see cref="Address"/>.</param>
+    /// <param name="length">Bytes.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The part does not lie within the region.</exception>
+    public Span<byte> Slice(ulong offset, int length)
+    {
+        ObjectDisposedException.ThrowIf(_mapped == 0, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)length, Length - offset);
+        return new Span<byte>((byte*)Address + offset, length);
+    }
+
+    /// <summary>Unmaps the region. Whoever still uses a pointer into it from now on corrupts memory or dies.</summary>
+    public void Dispose()
+    {
+        nint mapped = Interlocked.Exchange(ref _mapped, 0);
+        if (mapped != 0)
+            _ = SysMman.munmap(mapped, _mappedLength); // fails for ranges that were never mapped only
+    }
+
+    // mmap and munmap take multiples of the huge page on hugetlbfs, which shows as its block size (fstatfs(2)).
+    private static ulong PageSizeOf(FileDescriptor fd)
+    {
+        SysStatfs.Statfs facts;
+        if (SysStatfs.fstatfs(fd, &facts) == 0 && (uint)facts.Type == SysStatfs.HUGETLBFS_MAGIC)
+            return (ulong)facts.BlockSize;
+        return (ulong)Environment.SystemPageSize;
+    }
+}

@@ -1,0 +1,23 @@
+using System.Runtime.InteropServices;
+
+namespace VirtioSharp.Linux.Interop;
+
+/// <summary>&lt;unistd.h&gt;: read(2), write(2), close(2), ftruncate(2), unlink(2).</summary>
+internal static unsafe partial class Unistd
+{
+    /// <summary>For <see cref="FileDescriptor.ReleaseHandle"/>, the one place that closes.</summary>
+    [LibraryImport(Libc.Name)]
+    public static partial int close(int fd);
+
+    [LibraryImport(Libc.Name)]
+    public static partial nint read(FileDescriptor fd, void* buffer, nuint count);
+
+    [LibraryImport(Libc.Name)]
+    public static partial nint write(FileDescriptor fd, void* buffer, nuint count);
+
+    [LibraryImport(Libc.Name)]
+    public static partial int ftruncate(FileDescriptor fd, long length);
+
+    [LibraryImport(Libc.Name)]
+    public static partial int unlink(byte* path);
+}

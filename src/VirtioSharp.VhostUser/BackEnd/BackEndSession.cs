@@ -1,0 +1,446 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Linux;
+using VirtioSharp.Spec;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.BackEnd;
+
+/// <summary>One front-end's session: turns its messages into calls of the device's host, and answers them.</summary>
+/// <remarks>
+/// Any message may arrive at any time and more than once; what a ring needs is collected until it is complete. A message
+/// that breaks the rules ends the session (<see cref="TransportException"/>), after a refusal if one was asked for.
+/// A ring that the guest laid out wrongly only stops that ring: the next driver may do better.
+/// </remarks>
+internal sealed class BackEndSession : IDisposable
+{
+    /// <summary>VHOST_USER_F_PROTOCOL_FEATURES: this bit is between front-end and back-end, the driver never sees it.</summary>
+    private const ulong ProtocolFeaturesBit = 1UL << 30;
+
+    /// <summary>"No descriptor" in the u64 of SET_VRING_KICK, _CALL, _ERR; the ring's index is below.</summary>
+    private const ulong NoFd = 1 << 8;
+
+    private readonly UnixSocket _socket;
+    private readonly DeviceHost _host;
+    private readonly ILogger _log;
+    private readonly MessageReader _reader;
+    private readonly MemoryTable _memory = new();
+    private readonly Vring[] _rings;
+    private readonly ProtocolFeatures _offeredProtocol;
+    private readonly SessionRecorder _recorder;
+    private FeatureSet _features;
+    private ProtocolFeatures _protocol;
+    private DeviceStatus _status;
+    private BackEndChannel? _channel;
+    private bool _warnedOfUnsealed;
+
+    public BackEndSession(UnixSocket socket, DeviceHost host, EventLoop loop, VhostUserOptions options, SessionRecorder recorder, ILogger log)
+    {
+        (_socket, _host, _recorder, _log) = (socket, host, recorder, log);
+        _reader = new MessageReader(socket);
+        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, _memory))];
+        _offeredProtocol = VhostUserOptions.Implemented & ~options.Withheld;
+        if (host.Traits.ConfigurationSize == 0)
+            _offeredProtocol &= ~ProtocolFeatures.Config; // there is none to read, and QEMU warns of it
+    }
+
+    private FeatureSet OfferedFeatures => _host.DeviceFeatures | new FeatureSet(ProtocolFeaturesBit);
+
+    /// <summary>Reads and obeys what has arrived.</summary>
+    /// <returns>False when the front-end has closed the connection.</returns>
+    /// <exception cref="TransportException">It broke the rules; end the session.</exception>
+    public bool Receive()
+    {
+        // One message a turn: the loop comes back while more is there, and the rings have their turns in between.
+        switch (_reader.TryRead())
+        {
+            case ReadOutcome.Closed:
+                return false;
+            case ReadOutcome.Message:
+                Obey();
+                return true;
+            default:
+                return true;
+        }
+    }
+
+    /// <summary>Interrupts for the driver go through the call descriptor the front-end gave.</summary>
+    public void SignalUsed(int queue) => _rings[queue].SignalCall();
+
+    /// <summary>Tells the front-end that configuration space has changed, if it wants to know.</summary>
+    public void SignalConfigurationChange()
+    {
+        if ((_protocol & ProtocolFeatures.Config) != 0)
+            _channel?.SendConfigChange();
+    }
+
+    /// <summary>The device gave up: whoever watches the error descriptors is told; the driver sees NEEDS_RESET in the status.</summary>
+    public void SignalErrors()
+    {
+        foreach (Vring ring in _rings)
+            ring.SignalError();
+    }
+
+    public void Dispose()
+    {
+        // In this order: nothing may touch guest memory once it is unmapped.
+        foreach (Vring ring in _rings)
+            ring.Dispose();
+        _host.Reset();
+        _host.SetMemory(Core.Memory.MemoryMap.Empty);
+        _memory.Dispose();
+        _channel?.Dispose();
+        _reader.Dispose();
+        _socket.Dispose();
+    }
+
+    private void Obey()
+    {
+        MessageRule rule = _reader.Rule;
+        bool wantsReply = (_reader.Header.Flags & MessageFlags.NeedReply) != 0 && (_protocol & ProtocolFeatures.ReplyAck) != 0;
+        _recorder.Message(rule.Name);
+        _log.Message(rule.Name, _reader.Header.Size, _reader.Fds.Count);
+        bool done;
+        try
+        {
+            if (_reader.Fds.Count > rule.MaxFds)
+                throw new TransportException($"{rule.Name} came with {_reader.Fds.Count} file descriptors, at most {rule.MaxFds} belong there");
+            if ((rule.Requires & ~_protocol) != 0)
+                throw new TransportException($"{rule.Name} belongs to the protocol feature {rule.Requires}, which was not negotiated");
+            done = Dispatch((FrontEndRequest)_reader.Header.Request, _reader.Payload);
+        }
+        catch (TransportException) when (wantsReply && !rule.HasOwnReply)
+        {
+            Reply(1UL);
+            throw;
+        }
+
+        if (wantsReply && !rule.HasOwnReply)
+            Reply(done ? 0UL : 1UL);
+    }
+
+    /// <returns>False when the request was understood but could not be granted.</returns>
+    private bool Dispatch(FrontEndRequest request, ReadOnlySpan<byte> payload)
+    {
+        switch (request)
+        {
+            case FrontEndRequest.GetFeatures:
+                Reply(OfferedFeatures.Low);
+                return true;
+            case FrontEndRequest.SetFeatures:
+                return SetFeatures(Read<ulong>(payload));
+            case FrontEndRequest.SetOwner:
+                return true;
+            case FrontEndRequest.ResetOwner:
+            case FrontEndRequest.ResetDevice:
+                ResetDevice();
+                return true;
+            case FrontEndRequest.GetProtocolFeatures:
+                Reply((ulong)_offeredProtocol);
+                return true;
+            case FrontEndRequest.SetProtocolFeatures:
+                SetProtocolFeatures((ProtocolFeatures)Read<ulong>(payload));
+                return true;
+            case FrontEndRequest.GetQueueNum:
+                Reply((ulong)_rings.Length);
+                return true;
+            case FrontEndRequest.GetMaxMemSlots:
+                Reply((ulong)MemoryTable.MaxSlots);
+                return true;
+            case FrontEndRequest.SetMemTable:
+                SetMemoryTable(payload);
+                return true;
+            case FrontEndRequest.AddMemReg:
+                AddMemoryRegion(Read<SingleMemoryRegion>(payload).Region);
+                return true;
+            case FrontEndRequest.RemMemReg:
+                _memory.Replace(_memory.Without(Read<SingleMemoryRegion>(payload).Region), _host.SetMemory);
+                return true;
+            case FrontEndRequest.SetVringNum:
+                VringState num = Read<VringState>(payload);
+                Ring(num.Index).SetSize(num.Num);
+                return true;
+            case FrontEndRequest.SetVringBase:
+                VringState start = Read<VringState>(payload);
+                Ring(start.Index).SetBase(start.Num);
+                return true;
+            case FrontEndRequest.SetVringAddr:
+                VringAddress address = Read<VringAddress>(payload);
+                return Reconfigure(Ring(address.Index), ring => ring.SetAddress(address));
+            case FrontEndRequest.SetVringEnable:
+                VringState enable = Read<VringState>(payload);
+                return Reconfigure(Ring(enable.Index), ring => ring.SetEnabled(enable.Num != 0));
+            case FrontEndRequest.SetVringKick:
+                return SetKick(Read<ulong>(payload));
+            case FrontEndRequest.SetVringCall:
+                RingOf(Read<ulong>(payload)).SetCall(TakeEventFd(Read<ulong>(payload)));
+                return true;
+            case FrontEndRequest.SetVringErr:
+                RingOf(Read<ulong>(payload)).SetError(TakeEventFd(Read<ulong>(payload)));
+                return true;
+            case FrontEndRequest.GetVringBase:
+                GetVringBase(Read<VringState>(payload).Index);
+                return true;
+            case FrontEndRequest.SetBackEndReqFd:
+                _channel?.Dispose();
+                _channel = new BackEndChannel(TakeFd());
+                return true;
+            case FrontEndRequest.GetConfig:
+                GetConfiguration(payload);
+                return true;
+            case FrontEndRequest.SetConfig:
+                ConfigHeader header = ReadConfigHeader(payload);
+                return _host.WriteConfiguration(header.Offset, payload[ConfigHeader.Bytes..]);
+            case FrontEndRequest.SetStatus:
+                SetStatus(Read<ulong>(payload));
+                return true;
+            case FrontEndRequest.GetStatus:
+                Reply((ulong)(_status | (_host.Status & DeviceStatus.NeedsReset)));
+                return true;
+            default:
+                throw new InvalidOperationException($"{request} has a rule but nobody obeys it");
+        }
+    }
+
+    private bool SetFeatures(ulong value)
+    {
+        var accepted = new FeatureSet(value);
+        FeatureSet unoffered = accepted - OfferedFeatures;
+        if (!unoffered.IsEmpty)
+            throw new TransportException($"SET_FEATURES accepts {unoffered}, which was not offered: the front-end passes on what the guest accepted from it. Switch the feature off on the device's command line");
+
+        FeatureSet features = accepted - new FeatureSet(ProtocolFeaturesBit);
+        if (features != _features)
+        {
+            // The features of a ring that runs cannot change under it; it goes on with the new ones where it stood.
+            PauseAll();
+            _host.Reset();
+            _features = features;
+        }
+
+        // Without the bit there is no SET_VRING_ENABLE: rings are enabled from the start.
+        if ((value & ProtocolFeaturesBit) == 0)
+            foreach (Vring ring in _rings)
+                ring.SetEnabled(true);
+        _recorder.Features(features);
+        return RunAll();
+    }
+
+    private void SetProtocolFeatures(ProtocolFeatures features)
+    {
+        ProtocolFeatures unoffered = features & ~_offeredProtocol;
+        if (unoffered != 0)
+            throw new TransportException($"SET_PROTOCOL_FEATURES accepts {unoffered}, which was not offered");
+        _protocol = features;
+        _recorder.ProtocolFeatures(features);
+    }
+
+    private void SetStatus(ulong value)
+    {
+        if (value > byte.MaxValue)
+            throw new TransportException($"SET_STATUS: status = 0x{value:x} is more than 8 bits");
+        _status = (DeviceStatus)value;
+        if (_status == DeviceStatus.Reset)
+            ResetDevice();
+    }
+
+    private void ResetDevice()
+    {
+        foreach (Vring ring in _rings)
+            ring.Reset();
+        _host.Reset();
+        _status = DeviceStatus.Reset;
+    }
+
+    private void SetMemoryTable(ReadOnlySpan<byte> payload)
+    {
+        uint count = Read<MemoryTableHeader>(payload[..8]).Regions;
+        ReadOnlySpan<MemoryRegionPayload> regions = MemoryMarshal.Cast<byte, MemoryRegionPayload>(payload[8..]);
+        if (count > (uint)regions.Length)
+            throw new TransportException($"SET_MEM_TABLE: {count} regions are announced, {regions.Length} fit into the message");
+        if (count != (uint)_reader.Fds.Count)
+            throw new TransportException($"SET_MEM_TABLE: {count} regions came with {_reader.Fds.Count} file descriptors");
+
+        var slots = new List<MemoryTable.Slot>();
+        try
+        {
+            for (int i = 0; i < (int)count; i++)
+                slots.Add(MemoryTable.MapRegion(regions[i], _reader.Fds.Take(i)));
+            ReplaceMemory(slots);
+        }
+        catch
+        {
+            slots.ForEach(slot => slot.Mapping.Dispose());
+            throw;
+        }
+    }
+
+    private void AddMemoryRegion(MemoryRegionPayload region)
+    {
+        MemoryTable.Slot slot = MemoryTable.MapRegion(region, TakeFd());
+        try
+        {
+            ReplaceMemory(_memory.With(slot));
+        }
+        catch
+        {
+            slot.Mapping.Dispose();
+            throw;
+        }
+    }
+
+    private void ReplaceMemory(List<MemoryTable.Slot> slots)
+    {
+        _memory.Replace(slots, _host.SetMemory);
+        _recorder.MemoryRegions(_memory.Count);
+        if (!_memory.IsSealed && !_warnedOfUnsealed)
+        {
+            _warnedOfUnsealed = true;
+            _log.MemoryNotSealed();
+        }
+    }
+
+    private bool SetKick(ulong value)
+    {
+        Vring ring = RingOf(value);
+        EventFd kick = TakeEventFd(value)
+            ?? throw new TransportException("SET_VRING_KICK without a descriptor asks for polling, which is not implemented here");
+        return Reconfigure(ring, _ => ring.SetKick(kick));
+    }
+
+    private void GetVringBase(uint index)
+    {
+        ushort at = Ring(index).Stop();
+
+        // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
+        if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(ring => ring.IsStarted))
+            _host.Reset();
+        Reply(new VringState(index, at));
+    }
+
+    private void GetConfiguration(ReadOnlySpan<byte> payload)
+    {
+        ConfigHeader header = ReadConfigHeader(payload);
+        Span<byte> reply = stackalloc byte[MessageRule.MaxPayload];
+        reply = reply[..payload.Length];
+        payload[..ConfigHeader.Bytes].CopyTo(reply);
+        _host.ReadConfiguration(header.Offset, reply[ConfigHeader.Bytes..]);
+        Send(reply);
+    }
+
+    private static ConfigHeader ReadConfigHeader(ReadOnlySpan<byte> payload)
+    {
+        var header = MemoryMarshal.Read<ConfigHeader>(payload);
+        return header.Size == payload.Length - ConfigHeader.Bytes
+            ? header
+            : throw new TransportException($"configuration size = {header.Size}, but the message carries {payload.Length - ConfigHeader.Bytes} bytes");
+    }
+
+    /// <summary>Changes a ring, off the device, and runs it again if that is possible now.</summary>
+    private bool Reconfigure(Vring ring, Action<Vring> change)
+    {
+        ring.Pause();
+        change(ring);
+        return TryRun(ring);
+    }
+
+    private bool RunAll()
+    {
+        bool all = true;
+        foreach (Vring ring in _rings)
+            all &= TryRun(ring);
+        return all;
+    }
+
+    private void PauseAll()
+    {
+        foreach (Vring ring in _rings)
+            ring.Pause();
+    }
+
+    /// <returns>False when the ring should run but cannot.</returns>
+    private bool TryRun(Vring ring)
+    {
+        if (ring.IsRunning || !ring.CanRun)
+            return true;
+        if (_memory.Count == 0)
+        {
+            _log.NoMemory();
+            return false;
+        }
+
+        try
+        {
+            StartDevice();
+            ring.Run();
+            _recorder.RingSize(ring.Index, ring.Size);
+            return true;
+        }
+        catch (QueueException refused)
+        {
+            _log.RingRefused(ring.Index, refused.Message);
+            ring.SignalError();
+            return false;
+        }
+    }
+
+    /// <summary>Takes the device through a driver's steps. Front-ends do not report them all (QEMU's rng never sends DRIVER_OK).</summary>
+    private void StartDevice()
+    {
+        if ((_host.Status & DeviceStatus.DriverOk) != 0)
+            return;
+        const DeviceStatus Found = DeviceStatus.Acknowledge | DeviceStatus.Driver;
+        _host.WriteStatus(Found);
+        _host.WriteDriverFeatures(_features);
+        _host.WriteStatus(Found | DeviceStatus.FeaturesOk);
+        _host.WriteStatus(Found | DeviceStatus.FeaturesOk | DeviceStatus.DriverOk);
+        _recorder.DriverSession();
+        _log.DriverReady(_features.ToString());
+    }
+
+    private Vring Ring(uint index) => index < (uint)_rings.Length
+        ? _rings[index]
+        : throw new TransportException($"{_reader.Rule.Name}: ring {index} does not exist, the device has {_rings.Length}");
+
+    private Vring RingOf(ulong value) => Ring((uint)(value & 0xFF));
+
+    private FileDescriptor TakeFd() => _reader.Fds.Count == 1
+        ? _reader.Fds.Take(0)
+        : throw new TransportException($"{_reader.Rule.Name} came without its file descriptor");
+
+    private EventFd? TakeEventFd(ulong value)
+    {
+        if ((value & NoFd) != 0)
+            return _reader.Fds.Count == 0 ? null : throw new TransportException($"{_reader.Rule.Name} says it has no file descriptor, but came with one");
+        try
+        {
+            return EventFd.Adopt(TakeFd());
+        }
+        catch (LinuxException refused)
+        {
+            throw new TransportException($"{_reader.Rule.Name}: {refused.Message}", refused);
+        }
+    }
+
+    private static T Read<T>(ReadOnlySpan<byte> payload)
+        where T : unmanaged => MemoryMarshal.Read<T>(payload);
+
+    private void Reply<T>(T payload)
+        where T : unmanaged => Send(MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in payload)));
+
+    private void Send(ReadOnlySpan<byte> payload)
+    {
+        Span<byte> message = stackalloc byte[MessageHeader.Bytes + MessageRule.MaxPayload];
+        message = message[..(MessageHeader.Bytes + payload.Length)];
+        var header = new MessageHeader(_reader.Header.Request, MessageFlags.Version1 | MessageFlags.Reply, (uint)payload.Length);
+        MemoryMarshal.Write(message, in header);
+        payload.CopyTo(message[MessageHeader.Bytes..]);
+
+        // A reply always fits into the socket's buffer, unless the peer leaves hundreds unread.
+        int sent = _socket.SendWithFds(message, []);
+        if (sent != message.Length)
+            throw new TransportException("the front-end does not read its replies");
+    }
+}

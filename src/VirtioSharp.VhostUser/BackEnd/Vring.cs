@@ -1,0 +1,159 @@
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Core.Queues;
+using VirtioSharp.Linux;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.BackEnd;
+
+/// <summary>One ring of a session, put together from messages in any order; runs while it is started and enabled.</summary>
+/// <remarks>
+/// <code>
+///            SET_VRING_KICK                       started by the kick descriptor (never disabled by it),
+///  stopped ────────────────► started              stopped by GET_VRING_BASE or a reset
+///          ◄────────────────                      enabled and disabled by SET_VRING_ENABLE, in either state
+///            GET_VRING_BASE
+/// </code>
+/// </remarks>
+internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTable memory) : IReadyHandler, IDeferred, IDisposable
+{
+    private EventFd? _kick;
+    private IEventRegistration? _registration;
+    private EventFd? _call;
+    private EventFd? _error;
+    private VringAddress? _address;
+    private ushort _base;
+
+    public int Index { get; } = index;
+
+    /// <summary>Entries, as the front-end said; 0 before.</summary>
+    public int Size { get; private set; }
+
+    /// <summary>Whether the device may use it, once it is started.</summary>
+    public bool IsEnabled { get; private set; }
+
+    /// <summary>Whether there is a kick descriptor.</summary>
+    public bool IsStarted => _kick is not null;
+
+    /// <summary>Whether the device runs on it.</summary>
+    public bool IsRunning { get; private set; }
+
+    /// <summary>Whether everything is there that it takes to run.</summary>
+    public bool CanRun => IsStarted && IsEnabled && Size > 0 && _address is not null;
+
+    public void SetSize(uint size)
+    {
+        if (size is 0 or > 32768)
+            throw new TransportException($"ring {Index}: num = {size} is not in 1…32768");
+        Size = (int)size;
+    }
+
+    public void SetBase(uint number)
+    {
+        if (number > ushort.MaxValue)
+            throw new TransportException($"ring {Index}: base = 0x{number:x} is more than 16 bits");
+        _base = (ushort)number;
+    }
+
+    public void SetAddress(in VringAddress address) => _address = address;
+
+    public void SetEnabled(bool enabled) => IsEnabled = enabled;
+
+    public void SetCall(EventFd? call) => Replace(ref _call, call);
+
+    public void SetError(EventFd? error) => Replace(ref _error, error);
+
+    /// <summary>Starts the ring. A kick may have come before its descriptor did, so the ring is looked at once in any case.</summary>
+    public void SetKick(EventFd kick)
+    {
+        DropKick();
+        _registration = loop.Register(kick.Descriptor, EpollEvents.In, this);
+        _kick = kick;
+    }
+
+    /// <summary>Runs the device on the ring, from where it stands.</summary>
+    /// <exception cref="QueueException">The ring cannot be: the message names the field.</exception>
+    public void Run()
+    {
+        VringAddress address = _address!.Value;
+        var layout = new QueueLayout(
+            Size,
+            ToGuest(address.Descriptor, "descriptor"),
+            ToGuest(address.Available, "available"),
+            ToGuest(address.Used, "used"));
+        host.EnableQueue(Index, layout, new QueueSnapshot(_base));
+        IsRunning = true;
+        loop.Defer(this);
+    }
+
+    /// <summary>Takes the device off the ring, and notes where it stood.</summary>
+    public void Pause()
+    {
+        if (!IsRunning)
+            return;
+        // A queue that broke is not enabled any more, and the front-end goes on from where it last was.
+        if (host.IsEnabled(Index))
+            _base = host.DisableQueue(Index).NextAvailable;
+        IsRunning = false;
+    }
+
+    /// <summary>Stops the ring.</summary>
+    /// <returns>The available index to go on from.</returns>
+    public ushort Stop()
+    {
+        Pause();
+        DropKick();
+        return _base;
+    }
+
+    /// <summary>Back to how a new session finds it, but for the call and error descriptors, which the front-end does not send again.</summary>
+    public void Reset()
+    {
+        Stop();
+        (IsEnabled, _address, _base, Size) = (false, null, 0, 0);
+    }
+
+    public void SignalCall() => _call?.Signal();
+
+    public void SignalError() => _error?.Signal();
+
+    /// <summary>A kick.</summary>
+    public void OnReady(EpollEvents ready)
+    {
+        _kick!.TryDrain(out _);
+        if (host.Notify(Index))
+            loop.Defer(this);
+    }
+
+    /// <summary>Goes on after a full turn.</summary>
+    public void TakeTurn()
+    {
+        if (IsRunning && host.Service(Index))
+            loop.Defer(this);
+    }
+
+    public void Dispose()
+    {
+        Stop();
+        SetCall(null);
+        SetError(null);
+    }
+
+    private GuestAddress ToGuest(ulong user, string area) => memory.TryFromUser(user, out GuestAddress guest)
+        ? guest
+        : throw new QueueException($"ring {Index}: the {area} area at user address 0x{user:x} is not in shared memory");
+
+    private void DropKick()
+    {
+        _registration?.Dispose();
+        _registration = null;
+        Replace(ref _kick, null);
+    }
+
+    private static void Replace(ref EventFd? field, EventFd? value)
+    {
+        field?.Dispose();
+        field = value;
+    }
+}

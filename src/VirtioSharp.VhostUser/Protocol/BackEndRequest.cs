@@ -1,0 +1,12 @@
+namespace VirtioSharp.VhostUser.Protocol;
+
+/// <summary>What a back-end may ask over its own socket; "Back-end message types".</summary>
+public enum BackEndRequest : uint
+{
+    /// <summary>Not a request.</summary>
+    None = 0,
+    /// <summary>An IOTLB miss or access failure.</summary>
+    IotlbMsg = 1,
+    /// <summary>Configuration space has changed.</summary>
+    ConfigChange = 2,
+}
