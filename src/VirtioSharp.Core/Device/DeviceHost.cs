@@ -49,6 +49,12 @@ public sealed class DeviceHost : IDeviceServices
     /// <summary>The device status field (§2.1), as the driver reads it.</summary>
     public DeviceStatus Status { get; private set; }
 
+    /// <summary>
+    /// Whether the transport looks for chains by itself (<see cref="HasAvailable"/>). Drivers are then not asked for
+    /// notifications after each service, but only when the transport is about to sleep (<see cref="Arm"/>).
+    /// </summary>
+    public bool IsPolled { get; set; }
+
     /// <summary>Changes whenever configuration space does (§2.5.1). 32 bits; a transport shows as many as it has.</summary>
     public uint ConfigurationGeneration { get; private set; }
 
@@ -166,7 +172,9 @@ public sealed class DeviceHost : IDeviceServices
             return false;
         try
         {
-            return queue.Service(ServiceBudget) == ServiceOutcome.More;
+            ServiceOutcome outcome = queue.Service(ServiceBudget, rearm: !IsPolled);
+            slot.IsResting = outcome == ServiceOutcome.Postponed;
+            return outcome == ServiceOutcome.More;
         }
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {
@@ -176,21 +184,12 @@ public sealed class DeviceHost : IDeviceServices
         }
     }
 
-    /// <summary>Whether a chain waits in an enabled queue of a running device. Looks, and changes nothing.</summary>
-    public bool HasAvailable(int index)
-    {
-        if (!Runs || Slot(index).Queue is not { } queue)
-            return false;
-        try
-        {
-            return queue.HasAvailable();
-        }
-        catch (QueueException broken)
-        {
-            EnterNeedsReset(index, broken);
-            return false;
-        }
-    }
+    /// <summary>Whether a chain waits that could be served now. Looks, and changes nothing.</summary>
+    public bool HasAvailable(int index) => Look(index, static queue => queue.HasAvailable());
+
+    /// <summary>Asks the driver to notify again, for a transport that polls and is about to sleep.</summary>
+    /// <returns>True when a chain came in before the driver could know: do not sleep, no notification will come for it.</returns>
+    public bool Arm(int index) => Look(index, static queue => queue.Arm());
 
     /// <summary>The device's alarm went off: serves every queue.</summary>
     /// <returns>True when more is waiting than one turn allows: call it again after other work.</returns>
@@ -257,8 +256,11 @@ public sealed class DeviceHost : IDeviceServices
         ? _slots[index]
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
-    private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
-        new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
+    private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at)
+    {
+        slot.IsResting = false;
+        return new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
+    }
 
     private void Start()
     {
@@ -270,6 +272,22 @@ public sealed class DeviceHost : IDeviceServices
             if (slot.NotifiedEarly)
                 _wakeUp.WakeAfter(TimeSpan.Zero);
             slot.NotifiedEarly = false;
+        }
+    }
+
+    private bool Look(int index, Func<DeviceQueue, bool> look)
+    {
+        QueueSlot slot = Slot(index);
+        if (!Runs || slot.IsResting || slot.Queue is not { } queue)
+            return false;
+        try
+        {
+            return look(queue);
+        }
+        catch (QueueException broken)
+        {
+            EnterNeedsReset(index, broken);
+            return false;
         }
     }
 

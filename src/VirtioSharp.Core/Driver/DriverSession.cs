@@ -50,18 +50,18 @@ public sealed class DriverSession : IDisposable
     /// <summary>Lays out queue <paramref name="index"/> and enables it. Between <see cref="Open"/> and <see cref="Start"/>.</summary>
     /// <param name="index">Which queue.</param>
     /// <param name="maxSize">The most entries the driver has use for.</param>
-    /// <exception cref="QueueException">The device has no such queue or refuses it.</exception>
+    /// <exception cref="QueueException">The device has no such queue or refuses it. The device has been given up (FAILED).</exception>
     public DriverQueue EnableQueue(int index, int maxSize = 256)
     {
-        int offered = _transport.ReadMaxQueueSize(index);
-        if (offered <= 0)
-            throw new QueueException($"queue {index} does not exist: its size reads {offered}");
-
-        // The largest power of two that both have room for; a device may offer any number (§2.7 asks for powers of two).
-        int size = (int)(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Min(offered, maxSize) + 1) / 2);
-        var queue = new DriverQueue<SplitDriverRing>(_transport, index, size, QueueOptions.From(NegotiatedFeatures));
-        _transport.EnableQueue(index, queue.Layout);
-        return queue;
+        try
+        {
+            return LayOut(index, maxSize);
+        }
+        catch
+        {
+            Fail();
+            throw;
+        }
     }
 
     /// <summary>Sets DRIVER_OK: the device is live.</summary>
@@ -81,6 +81,19 @@ public sealed class DriverSession : IDisposable
         {
             // A device that is gone, or that does not answer, is not going to be reset.
         }
+    }
+
+    private DriverQueue<SplitDriverRing> LayOut(int index, int maxSize)
+    {
+        int offered = _transport.ReadMaxQueueSize(index);
+        if (offered <= 0)
+            throw new QueueException($"queue {index} does not exist: its size reads {offered}");
+
+        // The largest power of two that both have room for; a device may offer any number (§2.7 asks for powers of two).
+        int size = (int)(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Min(offered, maxSize) + 1) / 2);
+        var queue = new DriverQueue<SplitDriverRing>(_transport, index, size, QueueOptions.From(NegotiatedFeatures));
+        _transport.EnableQueue(index, queue.Layout);
+        return queue;
     }
 
     private void Negotiate(FeatureSet wanted, FeatureSet withheld)

@@ -23,7 +23,7 @@ public enum ChainFaultKind
     IndirectLoop,
     /// <summary>More buffers than a request may have here.</summary>
     TooManyBuffers,
-    /// <summary>The buffers together exceed 2^32 bytes (§2.7.5.1).</summary>
+    /// <summary>The buffers together have 2^32 bytes or more: §2.7.5 allows no more than 2^32, and used.len cannot tell that many.</summary>
     TooManyBytes,
     /// <summary>The device could not make sense of the request.</summary>
     Rejected,
@@ -48,7 +48,7 @@ public readonly record struct ChainFault(ChainFaultKind Kind, ulong Value, strin
         ChainFaultKind.IndirectNext => $"next = {Value} points outside its indirect table",
         ChainFaultKind.IndirectLoop => $"an indirect table of {Value} entries loops",
         ChainFaultKind.TooManyBuffers => $"the request has more than {Value} buffers",
-        ChainFaultKind.TooManyBytes => $"the request's buffers add up to {Value} bytes, more than 2^32",
+        ChainFaultKind.TooManyBytes => $"the request's buffers add up to {Value} bytes, 2^32 or more",
         _ => Reason ?? "the device rejected the request",
     };
 }

@@ -22,12 +22,18 @@ internal abstract class DeviceQueue
     public abstract QueueSnapshot Snapshot { get; }
 
     /// <summary>Serves up to <paramref name="budget"/> chains, with one publication and at most one interrupt per batch.</summary>
+    /// <param name="budget">The most chains to serve now.</param>
+    /// <param name="rearm">Whether to ask for notifications when all is served; if not, <see cref="Arm"/> does later.</param>
     /// <exception cref="QueueException">The ring is broken.</exception>
     /// <exception cref="DeviceException">The device is.</exception>
-    public abstract ServiceOutcome Service(int budget);
+    public abstract ServiceOutcome Service(int budget, bool rearm);
 
     /// <summary>Whether a chain waits, without a change to the ring.</summary>
     public abstract bool HasAvailable();
+
+    /// <summary>Asks the driver to notify again, after a service that did not.</summary>
+    /// <returns>True when a chain became available before the driver could know: serve it, no notification will come.</returns>
+    public abstract bool Arm();
 }
 
 /// <summary>The queue's loop, compiled once for each ring format (<typeparamref name="TRing"/> is a struct).</summary>
@@ -60,7 +66,9 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
 
     public override bool HasAvailable() => _ring.HasAvailable();
 
-    public override ServiceOutcome Service(int budget)
+    public override bool Arm() => _ring.RearmNotifications();
+
+    public override ServiceOutcome Service(int budget, bool rearm)
     {
         while (budget > 0)
         {
@@ -81,7 +89,7 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
             budget -= batch - left;
             if (outcome == ServiceOutcome.Postponed)
                 return outcome;
-            if (outcome == ServiceOutcome.Idle && !_ring.RearmNotifications())
+            if (outcome == ServiceOutcome.Idle && !(rearm && _ring.RearmNotifications()))
                 return outcome;
         }
 

@@ -1,15 +1,14 @@
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
+using VirtioSharp.Spec;
 
 namespace VirtioSharp.Core.Queues;
 
 /// <summary>The driver's end of an enabled queue, whatever its ring format.</summary>
 public abstract class DriverQueue
 {
-    private readonly IDriverTransport _transport;
-
-    private protected DriverQueue(IDriverTransport transport, int index) => (_transport, Index) = (transport, index);
+    private protected DriverQueue(IDriverTransport transport, int index) => (Transport, Index) = (transport, index);
 
     /// <summary>The queue's number.</summary>
     public int Index { get; }
@@ -28,34 +27,38 @@ public abstract class DriverQueue
     /// <param name="id">What <see cref="TryAdd"/> called it.</param>
     /// <param name="length">Bytes the device says it wrote, at most what it had room for.</param>
     /// <returns>False when there is none.</returns>
-    /// <exception cref="QueueException">The device used what was never given to it; the queue is broken.</exception>
+    /// <exception cref="QueueException">The device used what was never given to it. It has been reset, so that it writes to our memory no more.</exception>
     public abstract bool TryGet(out ushort id, out uint length);
 
     /// <summary>Shows the device what was added, and notifies it if it wants that.</summary>
     public void Kick()
     {
         if (Publish())
-            _transport.Notify(Index);
+            Transport.Notify(Index);
     }
 
-    /// <summary>Waits until the device has used something, at the longest <paramref name="timeout"/>.</summary>
+    /// <summary>Waits until the device has used something, at the longest <paramref name="timeout"/>; for ever if it is infinite.</summary>
     /// <returns>False when the time ran out.</returns>
-    /// <exception cref="QueueException">The device used what was never given to it; the queue is broken.</exception>
+    /// <exception cref="QueueException">As for <see cref="TryGet"/>.</exception>
     public bool Wait(TimeSpan timeout, out ushort id, out uint length)
     {
-        long start = _transport.Time.GetTimestamp();
+        long start = Transport.Time.GetTimestamp();
+        if (timeout == Timeout.InfiniteTimeSpan)
+            timeout = TimeSpan.MaxValue;
         while (!TryGet(out id, out length))
         {
             // Order matters: arm, look once more, and only then sleep.
             if (RearmInterrupts())
                 continue;
-            TimeSpan left = timeout - _transport.Time.GetElapsedTime(start);
-            if (left <= TimeSpan.Zero || !_transport.WaitForInterrupt(Index, left))
+            TimeSpan left = timeout - Transport.Time.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero || !Transport.WaitForInterrupt(Index, left))
                 return TryGet(out id, out length);
         }
 
         return true;
     }
+
+    private protected IDriverTransport Transport { get; }
 
     private protected abstract bool Publish();
 
@@ -69,6 +72,7 @@ internal sealed class DriverQueue<TRing> : DriverQueue
 #pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
     private TRing _ring;
 #pragma warning restore IDE0044
+    private string? _broken;
 
     public DriverQueue(IDriverTransport transport, int index, int size, QueueOptions options)
         : base(transport, index) => _ring = TRing.Create(size, transport.Dma, options);
@@ -78,7 +82,21 @@ internal sealed class DriverQueue<TRing> : DriverQueue
     public override bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) =>
         _ring.TryAdd(readable, writable, out id);
 
-    public override bool TryGet(out ushort id, out uint length) => _ring.TryGet(out id, out length);
+    public override bool TryGet(out ushort id, out uint length)
+    {
+        if (_broken is not null)
+            throw new QueueException(_broken);
+        try
+        {
+            return _ring.TryGet(out id, out length);
+        }
+        catch (QueueException broken)
+        {
+            _broken = broken.Message; // for good: a ring that lied once is not believed again
+            Transport.WriteStatus(DeviceStatus.Reset);
+            throw;
+        }
+    }
 
     private protected override bool Publish() => _ring.Publish();
 

@@ -20,6 +20,9 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     /// <summary>Whether the driver notified before DRIVER_OK.</summary>
     public bool NotifiedEarly { get; set; }
 
+    /// <summary>Whether its next chain waits for the device's alarm.</summary>
+    public bool IsResting { get; set; }
+
     public ulong Notifications { get; set; }
     public ulong Chains { get; set; }
     public ulong FaultyChains { get; set; }

@@ -1,6 +1,7 @@
 namespace VirtioSharp.Devices.Rng;
 
 /// <summary>At most so many bytes in each period of time. It only counts: who has run out waits somewhere else.</summary>
+/// <remarks>A period starts with the first byte after the last one ended, so two bursts may meet at a border.</remarks>
 public sealed class RateLimit
 {
     private readonly int _bytesPerPeriod;

@@ -9,26 +9,24 @@ namespace VirtioSharp.Drivers.Rng;
 /// <summary>Reads an entropy device (§5.4), the way Linux's virtio_rng does: one buffer, always either full or on its way.</summary>
 public sealed class RngDriver : IDisposable
 {
+    private const int MaxEmptyAnswers = 16; // §5.4.6.2 allows none; a device that keeps giving nothing is not asked for ever
     private readonly DriverSession _session;
     private readonly DriverQueue _queue;
     private readonly DmaBuffer _buffer;
-    private readonly TimeProvider _time;
-    private int _next;
-    private int _available;
+    private int _next, _available;
 
     /// <summary>Sets the device up and asks for the first bytes.</summary>
     /// <param name="transport">The way to the device; not disposed.</param>
     /// <param name="bufferSize">Bytes to ask for at a time.</param>
     /// <exception cref="TransportException">It is no entropy device, or it cannot be set up.</exception>
+    /// <exception cref="QueueException">It has no usable queue, or broke it at once.</exception>
     public RngDriver(IDriverTransport transport, int bufferSize = 64)
     {
-        _time = transport.Time;
+        _buffer = transport.Dma.Allocate(bufferSize);
         _session = DriverSession.Open(transport, DeviceId.Entropy);
         _queue = _session.EnableQueue(0);
-        _buffer = transport.Dma.Allocate(bufferSize);
         _session.Start();
         Request();
-
         // As the kernel does, take what is there at once as a seed; a slow device is not waited for.
         Span<byte> early = stackalloc byte[32];
         EarlyRandomness = early[..Read(early, TimeSpan.Zero)].ToArray();
@@ -47,10 +45,10 @@ public sealed class RngDriver : IDisposable
         int read = 0;
         while (read < destination.Length && (_available > 0 || Receive(timeout)))
         {
-            int chunk = Math.Min(_available, destination.Length - read);
-            _buffer.Span.Slice(_next, chunk).CopyTo(destination[read..]);
-            _buffer.Span.Slice(_next, chunk).Clear(); // what was handed out once is not handed out again
-            (_next, _available, read) = (_next + chunk, _available - chunk, read + chunk);
+            Span<byte> chunk = _buffer.Span.Slice(_next, Math.Min(_available, destination.Length - read));
+            chunk.CopyTo(destination[read..]);
+            chunk.Clear(); // what was handed out once is not handed out again
+            (_next, _available, read) = (_next + chunk.Length, _available - chunk.Length, read + chunk.Length);
             if (_available == 0)
                 Request();
         }
@@ -63,22 +61,18 @@ public sealed class RngDriver : IDisposable
 
     private void Request()
     {
-        if (!_queue.TryAdd([], [_buffer], out _))
-            throw new InvalidOperationException("the request queue is full though at most one buffer is ever in it");
+        _ = _queue.TryAdd([], [_buffer], out _); // there is always room for the only buffer
         _queue.Kick();
     }
 
     private bool Receive(TimeSpan timeout)
     {
-        long start = _time.GetTimestamp();
-        for (TimeSpan left = timeout; _queue.Wait(left, out _, out uint length); left = timeout - _time.GetElapsedTime(start))
+        for (int answers = 0; answers < MaxEmptyAnswers && _queue.Wait(timeout, out _, out uint length); answers++)
         {
             (_next, _available) = (0, (int)length); // the queue has cut the device's claim to what was asked for
-            if (length > 0)
+            if (_available > 0)
                 return true;
-            Request(); // against §5.4.6.2; a device that keeps doing so gets no more time than one that says nothing
-            if (left <= TimeSpan.Zero)
-                return false;
+            Request();
         }
 
         return false;

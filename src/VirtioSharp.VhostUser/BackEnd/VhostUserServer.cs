@@ -46,7 +46,12 @@ public sealed class VhostUserServer : IDisposable
             AllowLegacy = true,
             RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout,
             Observer = _surroundings,
-        });
+        })
+        {
+            IsPolled = _options.BusyPoll > TimeSpan.Zero,
+        };
+        if (_host.IsPolled)
+            _loop.AddIdlePoller(new RingPoller(_host));
     }
 
     /// <summary>Is told what each session saw when it has ended. On the server's thread.</summary>
