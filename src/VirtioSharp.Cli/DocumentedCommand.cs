@@ -8,20 +8,22 @@ namespace VirtioSharp.Cli;
 internal sealed class DocumentedCommand(string name, string description, string notes) : Command(name, description)
 {
     /// <summary>Teaches the <c>--help</c> of <paramref name="root"/> and all its commands to say it.</summary>
-    public static void ShowNotes(RootCommand root)
+    /// <param name="root">The program.</param>
+    /// <param name="rootNotes">What the program itself has to say.</param>
+    public static void ShowNotes(RootCommand root, string rootNotes)
     {
         foreach (HelpOption help in root.Options.OfType<HelpOption>())
             if (help.Action is HelpAction action)
-                help.Action = new HelpWithNotes(action);
+                help.Action = new HelpWithNotes(action, rootNotes);
     }
 
-    private sealed class HelpWithNotes(HelpAction help) : SynchronousCommandLineAction
+    private sealed class HelpWithNotes(HelpAction help, string rootNotes) : SynchronousCommandLineAction
     {
         public override int Invoke(ParseResult parsed)
         {
             int result = help.Invoke(parsed);
-            if (parsed.CommandResult.Command is DocumentedCommand command)
-                parsed.InvocationConfiguration.Output.WriteLine(command.Notes);
+            string notes = parsed.CommandResult.Command is DocumentedCommand command ? command.Notes : rootNotes;
+            parsed.InvocationConfiguration.Output.WriteLine(notes);
             return result;
         }
     }

@@ -45,12 +45,17 @@ internal static class Program
             DemoCommand.Create(),
             BootCommand.Create(),
         };
-        DocumentedCommand.ShowNotes(root);
+        DocumentedCommand.ShowNotes(root, """
+            Example:
+              vio demo
+            """);
         Terminal.SetUp();
         ParseResult parsed = root.Parse(arguments);
         if (parsed.Errors.Count > 0)
         {
-            Console.Error.WriteLine($"vio: {parsed.Errors[0].Message.TrimEnd('.')}; see {HelpFor(parsed)}");
+            // The parser lists what it would have liked on lines of their own.
+            string[] lines = parsed.Errors[0].Message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+            Console.Error.WriteLine($"vio: {string.Join(' ', lines).TrimEnd('.')}; see {HelpFor(parsed)}");
             return ExitCode.Usage;
         }
 

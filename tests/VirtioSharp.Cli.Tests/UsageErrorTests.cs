@@ -10,6 +10,10 @@ public sealed class UsageErrorTests
         Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng"), 2, "--socket-path", "--fd");
 
     [Fact]
+    public async Task A_socket_path_is_not_left_out() =>
+        Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng", "--socket-path"), 2, "--socket-path");
+
+    [Fact]
     public async Task Serve_takes_one_socket_not_two() =>
         Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng", "--socket-path", Socket, "--fd", "5"), 2, "either --socket-path PATH or --fd N");
 
@@ -23,7 +27,6 @@ public sealed class UsageErrorTests
     [InlineData("--max-bytes=1e3", "1e3")]
     [InlineData("--log-level=Loud", "Loud")]
     [InlineData("--without=Everything", "Everything")]
-    [InlineData("--socket-path", "--socket-path")]
     public async Task A_bad_option_is_named(string option, string named)
     {
         Ending run = await VioProcess.RunAsync("serve", "rng", "--socket-path", Socket, option);

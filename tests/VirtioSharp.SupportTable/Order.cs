@@ -5,23 +5,34 @@ internal static class Order
 {
     public static readonly string[] Features =
     [
-        "Entropy (rng)",
+        "Entropy device",
+        "Entropy driver",
+        "Rate limit",
         "Split ring",
-        "Split ring, INDIRECT_DESC",
-        "Split ring, EVENT_IDX",
-        "Packed ring",
-        "Packed ring, INDIRECT_DESC",
-        "Packed ring, EVENT_IDX",
+        "INDIRECT_DESC",
+        "EVENT_IDX",
+        "Feature negotiation",
+        "NEEDS_RESET",
+        "Hostile driver",
+        "Hostile device",
+        "Hostile front-end",
+        "No allocation per request",
+        "Reconnect",
+        "REPLY_ACK",
+        "MQ",
+        "CONFIG",
+        "CONFIGURE_MEM_SLOTS",
+        "STATUS",
+        "RESET_DEVICE",
+        "BACKEND_REQ",
     ];
 
     public static readonly string[] Transports =
     [
+        "in process",
         "loopback",
-        "PCI, modern",
-        "PCI, legacy",
-        "MMIO",
         "vhost-user",
-        "QEMU",
+        "QEMU 7.2, Linux guest",
     ];
 
     /// <summary>The names in use, listed ones first.</summary>

@@ -19,14 +19,17 @@ internal static class BootCommand
             DefaultValueFactory = _ => 256,
         };
         var rng = new DocumentedCommand("rng", "Boot Debian's kernel in QEMU and let its virtio_rng driver read 'vio serve rng'", """
-            Needs the Debian packages qemu-system-x86, linux-image-cloud-amd64, busybox-static and cpio;
+            Needs the Debian packages qemu-system-x86, linux-image-cloud-amd64 and busybox-static;
             without them the driver and the device of 'vio demo' run instead. No KVM is needed.
 
             Example:
               vio boot rng --kibibytes 512
             """) { bytes };
         rng.SetAction((arguments, cancellation) => RunAsync(arguments.GetValue(bytes), cancellation));
-        return new Command("boot", "Boot a Linux guest on one of our devices and show what both saw") { rng };
+        return new DocumentedCommand("boot", "Boot a Linux guest on one of our devices and show what both saw", """
+            Example:
+              vio boot rng
+            """) { rng };
     }
 
     private static async Task<int> RunAsync(int kibibytes, CancellationToken cancellation)

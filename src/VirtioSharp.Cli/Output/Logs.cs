@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging.Console;
 namespace VirtioSharp.Cli.Output;
 
 /// <summary>Logging as every command does it: one line each, on standard error, with colour only on a terminal.</summary>
-internal static class Logs
+internal static partial class Logs
 {
     public static ILoggerFactory ToStandardError(LogLevel level) => LoggerFactory.Create(builder => builder
         .SetMinimumLevel(level)
@@ -15,4 +15,7 @@ internal static class Logs
             line.TimestampFormat = "HH:mm:ss.fff ";
             line.ColorBehavior = Console.IsErrorRedirected ? LoggerColorBehavior.Disabled : LoggerColorBehavior.Default;
         }));
+
+    [LoggerMessage(100, LogLevel.Error, "--report {Path}: {Reason}; serving goes on")]
+    public static partial void ReportNotWritten(this ILogger log, string path, string reason);
 }

@@ -56,7 +56,10 @@ internal sealed class ServeCommand
 
     public static Command Create()
     {
-        var serve = new Command("serve", "Run a device as a vhost-user back-end, for QEMU and other VMMs");
+        var serve = new DocumentedCommand("serve", "Run a device as a vhost-user back-end, for QEMU and other VMMs", """
+            Example:
+              vio serve rng --socket-path /tmp/rng.sock
+            """);
         foreach (IServedDevice device in Catalog.Devices)
             serve.Add(new ServeCommand().For(device));
         return serve;
@@ -90,20 +93,38 @@ internal sealed class ServeCommand
             Withheld = arguments.GetValue(_without)!.Aggregate(ProtocolFeatures.None, (all, one) => all | one),
             BusyPoll = TimeSpan.FromMicroseconds(arguments.GetValue(_busyPoll)),
         };
-        using VhostUserServer server = Connect(device, arguments, options, logging.CreateLogger($"vio-{device.Name}"));
-        if (arguments.GetValue(_report) is { } file)
-            server.SessionEnded = report => ReportFile.Write(file.FullName, report);
+        ILogger log = logging.CreateLogger($"vio-{device.Name}");
+        FileInfo? file = arguments.GetValue(_report);
+        if (file is { Directory.Exists: false })
+            throw new UserException($"--report {file}: the directory does not exist; make it first");
 
-        // The runtime would end the process at once; the socket is to be removed first.
+        // The runtime would end the process at once; the socket is to be removed first. So signals are ours before it is there.
+        using var end = new CancellationTokenSource();
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using VhostUserServer server = Connect(device, arguments, options, log);
+        if (file is not null)
+            server.SessionEnded = report => Save(report, file.FullName, log);
+        using CancellationTokenRegistration stop = end.Token.Register(server.Stop);
         server.Run();
         return ExitCode.Success;
 
         void Stop(PosixSignalContext context)
         {
             context.Cancel = true;
-            server.Stop();
+            end.Cancel();
+        }
+    }
+
+    private static void Save(SessionReport report, string path, ILogger log)
+    {
+        try
+        {
+            ReportFile.Write(path, report);
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        {
+            log.ReportNotWritten(path, refused.Message); // the next front-end is to be served all the same
         }
     }
 

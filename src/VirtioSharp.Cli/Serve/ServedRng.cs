@@ -35,14 +35,14 @@ internal sealed class ServedRng : IServedDevice
 
     public VirtioDevice Create(ParseResult arguments)
     {
+        int period = arguments.GetValue(_period);
+        if (period <= 0)
+            throw new UserException($"--period {period}: give a positive number of milliseconds", ExitCode.Usage);
         RateLimit? limit = null;
         if (arguments.GetValue(_maxBytes) is { } maxBytes)
         {
-            int period = arguments.GetValue(_period);
             if (maxBytes <= 0)
                 throw new UserException($"--max-bytes {maxBytes}: give a positive number of bytes", ExitCode.Usage);
-            if (period <= 0)
-                throw new UserException($"--period {period}: give a positive number of milliseconds", ExitCode.Usage);
             limit = new RateLimit(maxBytes, TimeSpan.FromMilliseconds(period));
         }
 

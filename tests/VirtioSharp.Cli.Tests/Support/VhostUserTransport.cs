@@ -59,7 +59,14 @@ internal sealed class VhostUserTransport : IDriverTransport
         if (status == DeviceStatus.Reset && _enabled)
         {
             _enabled = false;
-            Ask(11 /* GET_VRING_BASE */, 0);
+            try
+            {
+                Ask(11 /* GET_VRING_BASE */, 0);
+            }
+            catch (LinuxException gone) when (gone.Errno is Errno.EPIPE or Errno.ECONNRESET)
+            {
+                // What is gone needs no reset.
+            }
         }
 
         _status = status;

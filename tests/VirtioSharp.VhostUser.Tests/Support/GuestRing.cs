@@ -103,6 +103,8 @@ internal sealed unsafe class GuestRing : IDisposable
     /// <summary>Waits until the device has used everything up to <paramref name="index"/>, as a driver waits: for the call descriptor.</summary>
     public void WaitUsed(ushort index)
     {
+        UsedEvent = (ushort)(index - 1);
+        Interlocked.MemoryBarrier(); // the device writes its index, then reads our event; we the other way round
         while (UsedIndex != index)
         {
             Assert.True(Readiness.WaitReadable(Call.Descriptor, Patience.Limit), $"ring {Index}: used.idx stays {UsedIndex}, {index} was expected");
