@@ -17,7 +17,7 @@ public sealed class ServeTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    [Proves("Entropy (rng)", "vhost-user")]
+    [Proves("Entropy device", "vhost-user")]
     public async Task Our_driver_reads_from_the_daemon_without_a_VM()
     {
         await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath);

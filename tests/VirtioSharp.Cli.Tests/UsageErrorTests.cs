@@ -14,6 +14,10 @@ public sealed class UsageErrorTests
         Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng", "--socket-path"), 2, "--socket-path");
 
     [Fact]
+    public async Task A_socket_path_is_not_empty() =>
+        Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng", "--socket-path", ""), 2, "--socket-path");
+
+    [Fact]
     public async Task Serve_takes_one_socket_not_two() =>
         Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng", "--socket-path", Socket, "--fd", "5"), 2, "either --socket-path PATH or --fd N");
 

@@ -97,6 +97,7 @@ public sealed class RingLifeTests : IDisposable
         }
 
         _frontEnd.Do(FrontEndRequest.SetVringCall, Wire.U64(Wire.NoFd));
+        _ring.Call.TryDrain(out _);
         _ring.OfferBuffer();
         _ring.Kick.Signal();
         Assert.True(Patience.Until(() => _ring.UsedIndex == 21));
@@ -195,7 +196,7 @@ public sealed class RingLifeTests : IDisposable
     public void A_thousand_chains_of_several_buffers_are_served_in_batches()
     {
         _frontEnd.Start(_ram, _ring);
-        _ring.SetDescriptor(0, _ring.Buffer, 16, DescriptorFlags.Next);
+        _ring.SetDescriptor(0, _ring.Buffer, 16, DescriptorFlags.Next, next: 1);
         _ring.SetDescriptor(1, _ring.Buffer + 16, 20, DescriptorFlags.Next | DescriptorFlags.Write, next: 200);
         _ring.SetDescriptor(200, _ring.Buffer + 100, 30, DescriptorFlags.Write);
         for (ushort sent = 250; sent <= 1000; sent += 250)

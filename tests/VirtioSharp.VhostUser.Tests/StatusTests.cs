@@ -126,6 +126,27 @@ public sealed class StatusTests : IDisposable
         Assert.Equal(5u, _frontEnd.StopRing(_other));
     }
 
+    [Fact]
+    [Proves("Hostile driver", "vhost-user")]
+    public void A_server_that_polls_finds_a_broken_ring_too()
+    {
+        using var polling = new ServedDevice(options: new VhostUserOptions { BusyPoll = TimeSpan.FromMicroseconds(200) });
+        using FrontEnd frontEnd = polling.Connect();
+        using var ram = new GuestRam();
+        using var ring = new GuestRing(ram);
+        frontEnd.Start(ram, ring);
+        ring.AssertServes();
+        ring.AvailableIndex = 999;
+        ring.Kick.Signal();
+
+        Assert.True(Readiness.WaitReadable(ring.Error.Descriptor, Patience.Limit));
+        Assert.Equal(NeedsReset, frontEnd.AskU64(FrontEndRequest.GetStatus));
+        Assert.Equal(1u, frontEnd.StopRing(ring));
+        ring.Restart();
+        frontEnd.StartRing(ring);
+        ring.AssertServes();
+    }
+
     [Theory]
     [InlineData(FrontEndRequest.ResetDevice)]
     [InlineData(FrontEndRequest.ResetOwner)]

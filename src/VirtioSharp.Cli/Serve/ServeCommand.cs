@@ -130,7 +130,7 @@ internal sealed class ServeCommand
 
     private VhostUserServer Connect(IServedDevice device, ParseResult arguments, VhostUserOptions options, ILogger log)
     {
-        string? path = arguments.GetValue(_socketPath);
+        string? path = arguments.GetValue(_socketPath) is { Length: > 0 } given ? given : null;
         int? fd = arguments.GetValue(_fd);
         if (path is null == fd is null)
             throw new UserException($"give either --socket-path PATH or --fd N, as in: vio serve {device.Name} --socket-path /tmp/{device.Name}.sock", ExitCode.Usage);

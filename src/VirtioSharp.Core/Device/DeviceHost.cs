@@ -95,7 +95,7 @@ public sealed class DeviceHost : IDeviceServices
         Status = DeviceStatus.Reset;
         DriverFeatures = Features.None;
         foreach (QueueSlot slot in _slots)
-            (slot.Queue, slot.NotifiedEarly) = (null, false);
+            slot.Reset();
         Guard(-1, _device.OnReset);
     }
 
@@ -109,13 +109,12 @@ public sealed class DeviceHost : IDeviceServices
         _memory = map;
         foreach (QueueSlot slot in _slots)
         {
-            if (slot.Queue is not { } queue)
+            if (slot.Queue is null)
                 continue;
-            QueueSnapshot at = queue.Snapshot;
-            slot.Queue = null;
+            slot.Stop();
             try
             {
-                slot.Queue = Attach(slot, slot.Layout, at);
+                slot.Put(Attach(slot, slot.Layout, slot.At));
             }
             catch (QueueException lost)
             {
@@ -134,17 +133,17 @@ public sealed class DeviceHost : IDeviceServices
         QueueSlot slot = Slot(index);
         if (layout.Size > slot.Traits.MaxSize)
             throw new QueueException($"queue size = {layout.Size} of queue {index} is more than the device's {slot.Traits.MaxSize}");
-        slot.Queue = Attach(slot, layout, at);
+        slot.Put(Attach(slot, layout, at));
         slot.Layout = layout; // only now: a layout that was refused must not be tried again by SetMemory
     }
 
     /// <summary>Stops a queue. The device does not touch its ring again.</summary>
-    /// <returns>Where it stood; the beginning, when it was not enabled.</returns>
+    /// <returns>Where it stood, also if NEEDS_RESET has stopped it before; the beginning, when it was not enabled.</returns>
     public QueueSnapshot DisableQueue(int index)
     {
         QueueSlot slot = Slot(index);
-        QueueSnapshot at = slot.Queue?.Snapshot ?? default;
-        slot.Queue = null;
+        QueueSnapshot at = slot.At;
+        slot.Remove();
         return at;
     }
 
@@ -256,11 +255,8 @@ public sealed class DeviceHost : IDeviceServices
         ? _slots[index]
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
-    private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at)
-    {
-        slot.IsResting = false;
-        return new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
-    }
+    private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
+        new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
 
     private void Start()
     {
@@ -308,7 +304,7 @@ public sealed class DeviceHost : IDeviceServices
     {
         Status |= DeviceStatus.NeedsReset;
         foreach (QueueSlot slot in _slots)
-            slot.Queue = null;
+            slot.Stop();
         _observer.NeedsReset(queue, reason);
         if ((Status & DeviceStatus.DriverOk) != 0)
             _interrupt.SignalConfigurationChange();

@@ -23,11 +23,11 @@ public sealed class MemoryMap
         {
             MemoryRegion region = sorted[i];
             if (region.Length == 0)
-                throw new ArgumentException($"the memory region at {region.Start} is empty", nameof(regions));
+                throw new ArgumentException($"the memory region at {region.Start} is empty");
             if (region.Length - 1 > ulong.MaxValue - region.Start.Value)
-                throw new ArgumentException($"the memory region at {region.Start} of 0x{region.Length:x} bytes ends beyond 2^64", nameof(regions));
+                throw new ArgumentException($"the memory region at {region.Start} of 0x{region.Length:x} bytes ends beyond 2^64");
             if (i > 0 && region.Start.Value - sorted[i - 1].Start.Value < sorted[i - 1].Length)
-                throw new ArgumentException($"the memory region at {region.Start} overlaps the one at {sorted[i - 1].Start}", nameof(regions));
+                throw new ArgumentException($"the memory region at {region.Start} overlaps the one at {sorted[i - 1].Start}");
         }
 
         return new MemoryMap(sorted);

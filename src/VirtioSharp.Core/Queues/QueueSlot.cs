@@ -5,6 +5,8 @@ namespace VirtioSharp.Core.Queues;
 /// <summary>What stays of a queue when it is disabled and enabled again: its number, its surroundings and its counts.</summary>
 internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice device, IInterrupt interrupt, IDeviceObserver observer)
 {
+    private QueueSnapshot _at;
+
     public int Index { get; } = index;
     public QueueTraits Traits { get; } = traits;
     public VirtioDevice Device { get; } = device;
@@ -12,10 +14,13 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     public IDeviceObserver Observer { get; } = observer;
 
     /// <summary>The queue while it is enabled.</summary>
-    public DeviceQueue? Queue { get; set; }
+    public DeviceQueue? Queue { get; private set; }
 
     /// <summary>How it was laid out when it was enabled.</summary>
     public QueueLayout Layout { get; set; }
+
+    /// <summary>Where the device stands in the queue, or stood when it had to stop.</summary>
+    public QueueSnapshot At => Queue?.Snapshot ?? _at;
 
     /// <summary>Whether the driver notified before DRIVER_OK.</summary>
     public bool NotifiedEarly { get; set; }
@@ -36,4 +41,20 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     public QueueStatistics Statistics =>
         new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
+
+    /// <summary>Gives the device a queue to use.</summary>
+    public void Put(DeviceQueue queue) => (Queue, IsResting) = (queue, false);
+
+    /// <summary>Takes the queue from the device, and keeps where it stood.</summary>
+    public void Stop() => (_at, Queue) = (At, null);
+
+    /// <summary>Takes the queue from the device for good.</summary>
+    public void Remove() => (_at, Queue) = (default, null);
+
+    /// <summary>Back to the beginning; the counts stay.</summary>
+    public void Reset()
+    {
+        Remove();
+        NotifiedEarly = false;
+    }
 }

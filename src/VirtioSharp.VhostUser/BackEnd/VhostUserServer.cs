@@ -98,10 +98,10 @@ public sealed class VhostUserServer : IDisposable
 
     private void Accept(UnixSocket socket)
     {
-        _listening?.Dispose(); // the next front-end waits in the backlog until this one has left
-        _listening = null;
         _log.Connected(socket.Peer.ProcessId);
         _connection = new Connection(this, socket);
+        _listening?.Dispose(); // the next front-end waits in the backlog until this one has left
+        _listening = null;
     }
 
     private void Ended()
@@ -210,7 +210,7 @@ public sealed class VhostUserServer : IDisposable
 
         public void ChainFaulted(int queue, ChainFault fault)
         {
-            if (_server._connection?.Recorder.Fault(fault.Kind.ToString()) ?? false)
+            if (_server._connection?.Recorder.Fault(Enum.GetName(fault.Kind)!) ?? false)
                 _server._log.Faulty(queue, fault.ToString());
         }
 

@@ -92,9 +92,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     {
         if (!IsRunning)
             return;
-        // A queue that broke is not enabled any more, and the front-end goes on from where it last was.
-        if (host.IsEnabled(Index))
-            _base = host.DisableQueue(Index).NextAvailable;
+        _base = host.DisableQueue(Index).NextAvailable;
         IsRunning = false;
     }
 

@@ -43,6 +43,12 @@ internal static partial class Descriptors
         _ => Open(kind),
     };
 
+    /// <summary>shutdown(2): the peer reads the end, and may still write.</summary>
+    public static void EndSending(FileDescriptor socket) => Xunit.Assert.Equal(0, shutdown(socket.Number, 1));
+
+    [LibraryImport("libc")]
+    private static partial int shutdown(int socket, int how);
+
     [LibraryImport("libc")]
     private static unsafe partial int pipe2(int* ends, int flags);
 

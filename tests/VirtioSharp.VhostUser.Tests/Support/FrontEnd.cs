@@ -15,13 +15,30 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
         ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
         | ProtocolFeatures.ResetDevice | ProtocolFeatures.Mq;
 
+    private readonly ReceivedFds _noFds = new(1); // no answer carries one
+
     public FileDescriptor Descriptor => socket.Descriptor;
+
+    /// <summary>The most bytes that are sent at once.</summary>
+    public int PieceSize { get; set; } = int.MaxValue;
 
     public void Dispose() => socket.Dispose();
 
     // ── messages ──
 
-    public void SendRaw(ReadOnlySpan<byte> bytes, params FileDescriptor[] fds) => socket.SendAllWithFds(bytes, fds, Patience.Limit);
+    public void SendRaw(ReadOnlySpan<byte> bytes, params FileDescriptor[] fds)
+    {
+        while (bytes.Length > 0)
+        {
+            ReadOnlySpan<byte> piece = bytes[..Math.Min(bytes.Length, PieceSize)];
+            socket.SendAllWithFds(piece, fds, Patience.Limit);
+            bytes = bytes[piece.Length..];
+            fds = [];
+        }
+    }
+
+    /// <summary>Nothing more will be sent, though answers are still read.</summary>
+    public void EndSending() => Descriptors.EndSending(socket.Descriptor);
 
     public void Send(FrontEndRequest request, ReadOnlySpan<byte> payload = default, params FileDescriptor[] fds) =>
         SendRaw([.. Wire.Header((uint)request, Wire.Version, (uint)payload.Length), .. payload], fds);
@@ -70,6 +87,15 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
 
     /// <summary>When it returns, everything sent before has been obeyed, and nothing was answered meanwhile.</summary>
     public ulong Barrier() => AskU64(FrontEndRequest.GetFeatures);
+
+    /// <summary>Reads and forgets what has been answered so far.</summary>
+    public void ReadAway()
+    {
+        Span<byte> some = stackalloc byte[1024];
+        while (Readiness.WaitReadable(socket.Descriptor, TimeSpan.Zero) && socket.ReceiveWithFds(some, _noFds) > 0)
+        {
+        }
+    }
 
     /// <summary>Waits until the server has closed the connection; replies that come before are read away.</summary>
     public void AssertClosed()
@@ -154,11 +180,10 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
     {
         byte[] bytes = new byte[count];
         int have = 0;
-        using var fds = new ReceivedFds(1);
         while (have < count)
         {
             Assert.True(Readiness.WaitReadable(socket.Descriptor, Patience.Limit), "the server does not answer");
-            int received = socket.ReceiveWithFds(bytes.AsSpan(have), fds);
+            int received = socket.ReceiveWithFds(bytes.AsSpan(have), _noFds);
             if (received == 0)
                 return have == 0 ? null : throw new EndOfStreamException("the server closed the connection in the middle of a message");
             have += Math.Max(received, 0);

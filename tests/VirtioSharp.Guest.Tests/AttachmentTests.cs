@@ -1,0 +1,154 @@
+namespace VirtioSharp.Guest.Tests;
+
+/// <summary>The ways in which QEMU can attach a vhost-user device to a guest, right and wrong.</summary>
+[Proves("Entropy device", "QEMU 7.2, Linux guest")]
+public sealed class AttachmentTests : IDisposable
+{
+    private const int Indirect = 28;
+    private const int EventIdx = 29;
+    private const int Version1 = 32;
+
+    // As much as the guest can show on its console, where there is no disk.
+    private const int Bytes = 2048;
+
+    private readonly TemporaryDirectory _directory = new();
+
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    private static string ShowBytes => $"""
+        vio rng-current $(cat /sys/class/misc/hw_random/rng_current)
+        dd if=/dev/hwrng of=/tmp/random bs={Bytes} count=1 iflag=fullblock 2>/dev/null || exit
+        vio bytes $(od -An -v -tx1 /tmp/random | tr -d ' \n')
+        """;
+
+    private string SocketPath => _directory["sock"];
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    [Proves("Split ring, INDIRECT_DESC", "QEMU 7.2, Linux guest")]
+    [Proves("Split ring, EVENT_IDX", "QEMU 7.2, Linux guest")]
+    public async Task As_QEMU_does_it_if_nothing_is_said()
+    {
+        Report report = await AttachAsync(Guest());
+
+        Assert.Equal([Indirect, EventIdx, Version1], report.Features);
+        Assert.True(report.Messages("ADD_MEM_REG") > 0);
+    }
+
+    [Fact]
+    [Proves("Split ring", "QEMU 7.2, Linux guest")]
+    public async Task Without_the_optional_features_of_the_ring()
+    {
+        Report report = await AttachAsync(Guest("vhost-user-rng-pci,packed=off,event_idx=off,indirect_desc=off"));
+
+        Assert.Equal([Version1], report.Features);
+    }
+
+    // This is also the legacy driver's proof: QEMU's vhost-user-rng-pci is modern only.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Over_MMIO_in_a_microvm(bool modern)
+    {
+        GuestOptions options = Guest("vhost-user-rng");
+        if (!File.ReadAllText(Path.Combine(options.Kernel.Modules, "modules.dep")).Contains("/virtio_mmio.ko", StringComparison.Ordinal))
+            Assert.Skip($"kernel {options.Kernel.Release} has no module virtio_mmio");
+
+        Report report = await AttachAsync(options with
+        {
+            Machine = "microvm",
+            // A microvm has no clock by which to measure the processor's; on a busy host the kernel gives up and hangs.
+            KernelArguments = "tsc_early_khz=2000000",
+            Modules = ["virtio_mmio", "virtio_rng"],
+            Devices = ["-global", $"virtio-mmio.force-legacy={(modern ? "off" : "on")}", .. options.Devices],
+        });
+
+        Assert.Equal(modern, report.Features.Contains(Version1));
+    }
+
+    [Fact]
+    public async Task With_memory_in_several_regions()
+    {
+        GuestOptions options = Guest();
+        Report report = await AttachAsync(options with
+        {
+            Devices =
+            [
+                "-m", "slots=2,maxmem=1G",
+                "-object", "memory-backend-memfd,id=mem1,size=128M,share=on", "-device", "pc-dimm,id=dimm1,memdev=mem1",
+                "-object", "memory-backend-memfd,id=mem2,size=128M,share=on", "-device", "pc-dimm,id=dimm2,memdev=mem2",
+                .. options.Devices,
+            ],
+        });
+
+        TestContext.Current.TestOutputHelper?.WriteLine($"{report.MemoryRegions} regions, {report.Messages("ADD_MEM_REG")} messages");
+        Assert.True(report.MemoryRegions >= 3, $"{report.MemoryRegions} regions");
+    }
+
+    [Fact]
+    public async Task With_the_whole_memory_in_one_message()
+    {
+        Report report = await AttachAsync(Guest(), "--without", "ConfigureMemSlots");
+
+        Assert.True(report.Messages("SET_MEM_TABLE") > 0);
+        Assert.Equal(0, report.Messages("ADD_MEM_REG"));
+    }
+
+    [Fact]
+    public async Task A_packed_ring_that_was_not_offered_is_refused_and_the_next_machine_is_served()
+    {
+        // QEMU 7.2's rng offers the guest what its command line says, whatever we say.
+        GuestOptions options = Guest("vhost-user-rng-pci,packed=on");
+        await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath);
+        await using (GuestMachine guest = GuestMachine.Start(options))
+        {
+            await vio.WaitForLogAsync("connection closed: ");
+            Assert.Contains("SET_FEATURES accepts RING_PACKED", vio.Errors, StringComparison.Ordinal);
+        }
+
+        await Guests.AssertServedAsync(SocketPath);
+    }
+
+    [Fact]
+    public async Task Memory_that_is_not_shared_is_explained_and_the_next_machine_is_served()
+    {
+        GuestOptions options = Guest();
+        await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath);
+        await using (GuestMachine guest = GuestMachine.Start(options with
+        {
+            Devices = ["-object", "memory-backend-ram,id=private,size=256M", "-machine", "memory-backend=private", .. options.Devices],
+        }))
+        {
+            await vio.WaitForLogAsync("the ring was started but no memory was shared; give QEMU shared RAM: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0");
+        }
+
+        await Guests.AssertServedAsync(SocketPath);
+    }
+
+    private GuestOptions Guest(string device = "vhost-user-rng-pci") => Guests.On(SocketPath, ShowBytes, device);
+
+    /// <summary>Boots the guest, asserts that it read what the device gave, and returns what the daemon saw.</summary>
+    private async Task<Report> AttachAsync(GuestOptions options, params string[] daemonOptions)
+    {
+        var source = new KnownSource(_directory["source"], 1 << 20);
+        await using VioProcess vio = await VioProcess.ServeRngAsync(
+            SocketPath, ["--rng-source", source.Path, "--report", _directory["report"], .. daemonOptions]);
+        await using (GuestMachine guest = GuestMachine.Start(options))
+        {
+            IReadOnlyList<GuestEvent> events = await guest.RunToEndAsync(Guests.Patience, Cancel);
+
+            Assert.Equal("virtio_rng.0", events.Single(line => line.Key == "rng-current").Value);
+            byte[] read = Convert.FromHexString(events.Single(line => line.Key == "bytes").Value);
+            Assert.Equal(Bytes, read.Length);
+            source.AssertContains(read);
+        }
+
+        await vio.WaitForLogAsync("front-end left");
+        await vio.EndByAsync(VioProcess.SigTerm);
+        Report report = Report.Read(_directory["report"]);
+        Assert.Empty(report.Faults);
+        Assert.DoesNotContain("fail:", vio.Errors, StringComparison.Ordinal);
+        return report;
+    }
+}

@@ -1,0 +1,39 @@
+namespace VirtioSharp.Guest.Tests;
+
+/// <summary>Guests whose entropy device is our daemon, or the reason why this machine cannot boot one.</summary>
+internal static class Guests
+{
+    // Far beyond what any step takes, even with both cores busy; only a hang gets here.
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+
+    public static GuestOptions On(string socketPath, string job, string device = "vhost-user-rng-pci") => Without(job) with
+    {
+        Devices = ["-chardev", $"socket,id=c0,path={socketPath}", "-device", $"{device},chardev=c0"],
+    };
+
+    /// <summary>A guest without an entropy device.</summary>
+    public static GuestOptions Without(string job) => new()
+    {
+        Kernel = KernelOrSkip(),
+        Job = job,
+        BootTimeout = Patience,
+    };
+
+    public static DebianKernel KernelOrSkip()
+    {
+        if (!HostTools.CanBootGuests(out DebianKernel? kernel, out string? whyNot))
+            Assert.Skip(whyNot);
+        return kernel;
+    }
+
+    /// <summary>Boots a guest that reads a little, and asserts that it could.</summary>
+    public static async Task AssertServedAsync(string socketPath)
+    {
+        await using GuestMachine guest = GuestMachine.Start(On(socketPath, GuestJobs.RngThroughput(16384, rounds: 1)));
+
+        IReadOnlyList<GuestEvent> events = await guest.RunToEndAsync(Patience, TestContext.Current.CancellationToken);
+
+        Assert.Equal("virtio_rng.0", events.Single(line => line.Key == "rng-current").Value);
+        Assert.StartsWith("16384 ", events.Single(line => line.Key == "read").Value, StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,47 @@
+using System.Runtime;
+using Xunit;
+
+namespace VirtioSharp.VhostUser.Tests.Support;
+
+/// <summary>Sees to it that as many descriptors are open, memory regions mapped and threads running as when it was made.</summary>
+internal sealed class LeakCheck : IDisposable
+{
+    private const long MostAllocated = 64 << 20;
+
+    private readonly bool _holdsOff;
+    private readonly int _descriptors;
+    private readonly int _mappings;
+    private readonly int _threads;
+
+    /// <param name="holdOffCollector">Whether the collector must not run meanwhile: finalizers close what was forgotten, and
+    /// would hide it. What is checked then must not allocate much.</param>
+    public LeakCheck(bool holdOffCollector = true)
+    {
+        _holdsOff = holdOffCollector;
+        Assert.True(!_holdsOff || GC.TryStartNoGCRegion(MostAllocated), "the collector cannot be held off");
+        (_descriptors, _mappings, _threads) = (Descriptors, Mappings, Threads);
+    }
+
+    /// <summary>Not counting the assemblies, which the runtime loads when it likes and keeps open.</summary>
+    private static int Descriptors => new DirectoryInfo("/proc/self/fd").EnumerateFileSystemInfos()
+        .Count(descriptor => descriptor.LinkTarget?.EndsWith(".dll", StringComparison.Ordinal) == false);
+
+    private static int Mappings => File.ReadLines("/proc/self/maps").Count(line => line.Contains("/memfd:" + GuestRam.FileName, StringComparison.Ordinal));
+
+    private static int Threads => Directory.EnumerateDirectories("/proc/self/task").Count();
+
+    /// <summary>Waits until everything is back, as what lies in a closed socket's queue goes a little later.</summary>
+    public void AssertNothingIsLeft()
+    {
+        Assert.True(!_holdsOff || GCSettings.LatencyMode == GCLatencyMode.NoGCRegion, "the test allocated so much that the collector ran");
+        Assert.True(Patience.Until(() => Descriptors == _descriptors), $"{Descriptors} descriptors are open, {_descriptors} were before");
+        Assert.True(Patience.Until(() => Threads <= _threads), $"{Threads} threads run, {_threads} did before"); // the runtime's own may end
+        Assert.Equal(_mappings, Mappings);
+    }
+
+    public void Dispose()
+    {
+        if (_holdsOff && GCSettings.LatencyMode == GCLatencyMode.NoGCRegion)
+            GC.EndNoGCRegion();
+    }
+}
