@@ -110,17 +110,19 @@ public sealed class AttachmentTests : IDisposable
         await Guests.AssertServedAsync(SocketPath);
     }
 
-    [Fact]
-    public async Task Memory_that_is_not_shared_is_explained_and_the_next_machine_is_served()
+    [Theory]
+    [InlineData("memory-backend-ram,id=private,size=256M", "the ring was started but no memory was shared; give QEMU shared RAM: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0")]
+    [InlineData("memory-backend-memfd,id=private,size=256M,share=off", "the guest's RAM is probably private and nothing will arrive; give QEMU share=on: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0")]
+    public async Task Memory_that_is_not_shared_is_explained_and_the_next_machine_is_served(string memory, string explanation)
     {
         GuestOptions options = Guest();
         await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath);
         await using (GuestMachine guest = GuestMachine.Start(options with
         {
-            Devices = ["-object", "memory-backend-ram,id=private,size=256M", "-machine", "memory-backend=private", .. options.Devices],
+            Devices = ["-object", memory, "-machine", "memory-backend=private", .. options.Devices],
         }))
         {
-            await vio.WaitForLogAsync("the ring was started but no memory was shared; give QEMU shared RAM: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0");
+            await vio.WaitForLogAsync(explanation);
         }
 
         await Guests.AssertServedAsync(SocketPath);

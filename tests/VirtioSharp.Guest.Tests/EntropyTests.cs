@@ -32,7 +32,7 @@ public sealed partial class EntropyTests : IDisposable
         await vio.EndByAsync(VioProcess.SigTerm);
         Report report = Report.Read(_directory["report"]);
         Assert.InRange(report.BytesWritten, TwoMebibytes + skipped, 2 * TwoMebibytes);
-        Assert.Equal((1, null), (report.DriverSessions, report.Ended));
+        Assert.Equal((1, null), (report.RingStarts, report.Ended));
         Assert.Empty(report.Faults);
         string seconds = events.Single(line => line.Key == "read").Value;
         TestContext.Current.TestOutputHelper?.WriteLine($"read: {seconds} s; the guest's kernel kept {skipped} bytes");

@@ -5,7 +5,7 @@ namespace VirtioSharp.Guest.Tests;
 /// <summary>What the daemon wrote about a session, with <c>--report</c>.</summary>
 internal sealed class Report(JsonElement root)
 {
-    public int DriverSessions => root.GetProperty("driverSessions").GetInt32();
+    public int RingStarts => root.GetProperty("ringStarts").GetInt32();
 
     public int MemoryRegions => root.GetProperty("memoryRegions").GetInt32();
 

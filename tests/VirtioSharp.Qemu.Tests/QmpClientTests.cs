@@ -28,6 +28,7 @@ public class QmpClientTests
             vio after $(cat /sys/class/misc/hw_random/rng_current)
             while grep -q virtio /sys/class/misc/hw_random/rng_current; do sleep 0.1; done
             vio removed
+            while :; do sleep 1; done # QEMU must be there to say DEVICE_DELETED
             """) with
         {
             Devices = ["-device", "pcie-root-port,id=rp0,slot=1,chassis=1", "-object", "rng-builtin,id=rng0"],

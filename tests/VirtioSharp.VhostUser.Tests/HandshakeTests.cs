@@ -93,7 +93,7 @@ public sealed class HandshakeTests
 
         frontEnd.Dispose();
         SessionReport report = served.NextReport();
-        Assert.Equal(2, report.DriverSessions);
+        Assert.Equal(2, report.RingStarts);
         Assert.Equal(1024, report.Queues[0].Size);
         Assert.Equal(new FeatureSet(Linux & ~Wire.ProtocolFeatures), report.DriverFeatures);
         Assert.Equal(1, served.Log.Count("driver ready, features VERSION_1(32)"));

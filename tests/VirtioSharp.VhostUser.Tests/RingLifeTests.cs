@@ -136,7 +136,7 @@ public sealed class RingLifeTests : IDisposable
         }
 
         _frontEnd.Dispose();
-        Assert.Equal(1, _served.NextReport().DriverSessions);
+        Assert.Equal(1, _served.NextReport().RingStarts);
     }
 
     [Fact]

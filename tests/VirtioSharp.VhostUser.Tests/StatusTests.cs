@@ -67,7 +67,7 @@ public sealed class StatusTests : IDisposable
         _frontEnd.Dispose();
         SessionReport report = _served.NextReport();
         Assert.Equal(1, report.Faults["NeedsReset"]);
-        Assert.Equal(2, report.DriverSessions);
+        Assert.Equal(2, report.RingStarts);
     }
 
     [Fact]

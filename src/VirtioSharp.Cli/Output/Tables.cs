@@ -30,7 +30,7 @@ internal static class Tables
         table.AddRow("protocol features", Markup.Escape(report.ProtocolFeatures.ToString()));
         table.AddRow("negotiated features", Markup.Escape(report.DriverFeatures.ToString()));
         table.AddRow("memory regions", $"{report.MemoryRegions}");
-        table.AddRow("driver sessions", $"{report.DriverSessions}");
+        table.AddRow("ring starts", $"{report.RingStarts}");
         foreach (QueueReport queue in report.Queues)
         {
             table.AddRow($"queue '{queue.Name}'", $"{queue.Size} entries");

@@ -150,6 +150,9 @@ public sealed class DeviceHost : IDeviceServices
     /// <summary>Whether a queue is enabled.</summary>
     public bool IsEnabled(int index) => Slot(index).Queue is not null;
 
+    /// <summary>Whether an enabled queue stands at its very beginning, with nothing available: no driver has written to it yet, as far as we see.</summary>
+    public bool IsUntouched(int index) => Look(index, static queue => queue.Snapshot == default && !queue.HasAvailable());
+
     /// <summary>What a queue has done.</summary>
     public QueueStatistics Statistics(int index) => Slot(index).Statistics;
 

@@ -27,20 +27,18 @@ internal sealed class BackEndSession : IDisposable
     private readonly ILogger _log;
     private readonly MessageReader _reader;
     private readonly MemoryTable _memory = new();
-    private readonly Vring[] _rings;
+    private readonly RingSet _rings;
     private readonly ProtocolFeatures _offeredProtocol;
     private readonly SessionRecorder _recorder;
-    private FeatureSet _features;
     private ProtocolFeatures _protocol;
     private DeviceStatus _status;
     private BackEndChannel? _channel;
-    private bool _warnedOfUnsealed;
 
     public BackEndSession(UnixSocket socket, DeviceHost host, EventLoop loop, VhostUserOptions options, SessionRecorder recorder, ILogger log)
     {
         (_socket, _host, _recorder, _log) = (socket, host, recorder, log);
         _reader = new MessageReader(socket);
-        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, _memory))];
+        _rings = new RingSet(host, loop, _memory, recorder, log);
         _offeredProtocol = VhostUserOptions.Implemented & ~options.Withheld;
         if (host.Traits.ConfigurationSize == 0)
             _offeredProtocol &= ~ProtocolFeatures.Config; // there is none to read, and QEMU warns of it
@@ -77,17 +75,12 @@ internal sealed class BackEndSession : IDisposable
     }
 
     /// <summary>The device gave up: whoever watches the error descriptors is told; the driver sees NEEDS_RESET in the status.</summary>
-    public void SignalErrors()
-    {
-        foreach (Vring ring in _rings)
-            ring.SignalError();
-    }
+    public void SignalErrors() => _rings.SignalErrors();
 
     public void Dispose()
     {
         // In this order: nothing may touch guest memory once it is unmapped.
-        foreach (Vring ring in _rings)
-            ring.Dispose();
+        _rings.Dispose();
         _host.Reset();
         _host.SetMemory(Core.Memory.MemoryMap.Empty);
         _memory.Dispose();
@@ -144,20 +137,17 @@ internal sealed class BackEndSession : IDisposable
                 SetProtocolFeatures((ProtocolFeatures)Read<ulong>(payload));
                 return true;
             case FrontEndRequest.GetQueueNum:
-                Reply((ulong)_rings.Length);
+                Reply((ulong)_rings.Count);
                 return true;
             case FrontEndRequest.GetMaxMemSlots:
                 Reply((ulong)MemoryTable.MaxSlots);
                 return true;
             case FrontEndRequest.SetMemTable:
-                SetMemoryTable(payload);
-                return true;
+                return SetMemoryTable(payload);
             case FrontEndRequest.AddMemReg:
-                AddMemoryRegion(Read<SingleMemoryRegion>(payload).Region);
-                return true;
+                return AddMemoryRegion(Read<SingleMemoryRegion>(payload).Region);
             case FrontEndRequest.RemMemReg:
-                _memory.Replace(_memory.Without(Read<SingleMemoryRegion>(payload).Region), _host.SetMemory);
-                return true;
+                return ReplaceMemory(_memory.Without(Read<SingleMemoryRegion>(payload).Region));
             case FrontEndRequest.SetVringNum:
                 VringState num = Read<VringState>(payload);
                 Ring(num.Index).SetSize(num.Num);
@@ -168,10 +158,10 @@ internal sealed class BackEndSession : IDisposable
                 return true;
             case FrontEndRequest.SetVringAddr:
                 VringAddress address = Read<VringAddress>(payload);
-                return Reconfigure(Ring(address.Index), ring => ring.SetAddress(address));
+                return _rings.Change(Ring(address.Index), ring => ring.SetAddress(address));
             case FrontEndRequest.SetVringEnable:
                 VringState enable = Read<VringState>(payload);
-                return Reconfigure(Ring(enable.Index), ring => ring.SetEnabled(enable.Num != 0));
+                return _rings.Change(Ring(enable.Index), ring => ring.SetEnabled(enable.Num != 0));
             case FrontEndRequest.SetVringKick:
                 return SetKick(Read<ulong>(payload));
             case FrontEndRequest.SetVringCall:
@@ -181,7 +171,8 @@ internal sealed class BackEndSession : IDisposable
                 RingOf(Read<ulong>(payload)).SetError(TakeEventFd(Read<ulong>(payload)));
                 return true;
             case FrontEndRequest.GetVringBase:
-                GetVringBase(Read<VringState>(payload).Index);
+                uint stopped = Read<VringState>(payload).Index;
+                Reply(new VringState(stopped, _rings.Stop(Ring(stopped))));
                 return true;
             case FrontEndRequest.SetBackEndReqFd:
                 SetBackEndChannel();
@@ -210,21 +201,10 @@ internal sealed class BackEndSession : IDisposable
         if (!unoffered.IsEmpty)
             throw new TransportException($"SET_FEATURES accepts {unoffered}, which was not offered: the front-end passes on what the guest accepted from it. Switch the feature off on the device's command line");
 
-        FeatureSet features = accepted - new FeatureSet(ProtocolFeaturesBit);
-        if (features != _features)
-        {
-            // The features of a ring that runs cannot change under it; it goes on with the new ones where it stood.
-            PauseAll();
-            _host.Reset();
-            _features = features;
-        }
-
         // Without the bit there is no SET_VRING_ENABLE: rings are enabled from the start.
         if ((value & ProtocolFeaturesBit) == 0)
-            foreach (Vring ring in _rings)
-                ring.SetEnabled(true);
-        _recorder.Features(features);
-        return RunAll();
+            _rings.EnableAll();
+        return _rings.Negotiate(accepted - new FeatureSet(ProtocolFeaturesBit));
     }
 
     private void SetProtocolFeatures(ProtocolFeatures features)
@@ -247,13 +227,11 @@ internal sealed class BackEndSession : IDisposable
 
     private void ResetDevice()
     {
-        foreach (Vring ring in _rings)
-            ring.Reset();
-        _host.Reset();
+        _rings.Reset();
         _status = DeviceStatus.Reset;
     }
 
-    private void SetMemoryTable(ReadOnlySpan<byte> payload)
+    private bool SetMemoryTable(ReadOnlySpan<byte> payload)
     {
         uint count = Read<MemoryTableHeader>(payload[..8]).Regions;
         ReadOnlySpan<MemoryRegionPayload> regions = MemoryMarshal.Cast<byte, MemoryRegionPayload>(payload[8..]);
@@ -267,38 +245,37 @@ internal sealed class BackEndSession : IDisposable
         {
             for (int i = 0; i < (int)count; i++)
                 slots.Add(MemoryTable.MapRegion(regions[i], _reader.Fds.Take(i)));
-            ReplaceMemory(slots);
+            return ReplaceMemory(slots);
         }
-        catch
+        catch (TransportException)
         {
             slots.ForEach(slot => slot.Mapping.Dispose());
             throw;
         }
     }
 
-    private void AddMemoryRegion(MemoryRegionPayload region)
+    private bool AddMemoryRegion(MemoryRegionPayload region)
     {
         MemoryTable.Slot slot = MemoryTable.MapRegion(region, TakeFd());
         try
         {
-            ReplaceMemory(_memory.With(slot));
+            return ReplaceMemory(_memory.With(slot));
         }
-        catch
+        catch (TransportException)
         {
             slot.Mapping.Dispose();
             throw;
         }
     }
 
-    private void ReplaceMemory(List<MemoryTable.Slot> slots)
+    /// <returns>False when a ring should run now but cannot.</returns>
+    private bool ReplaceMemory(List<MemoryTable.Slot> slots)
     {
         _memory.Replace(slots, _host.SetMemory);
         _recorder.MemoryRegions(_memory.Count);
-        if (!_memory.IsSealed && !_warnedOfUnsealed)
-        {
-            _warnedOfUnsealed = true;
+        if (!_memory.IsSealed && _recorder.Fault("MemoryNotSealed"))
             _log.MemoryNotSealed();
-        }
+        return _rings.RunAll();
     }
 
     private bool SetKick(ulong value)
@@ -306,7 +283,7 @@ internal sealed class BackEndSession : IDisposable
         Vring ring = RingOf(value);
         EventFd kick = TakeEventFd(value)
             ?? throw new TransportException("SET_VRING_KICK without a descriptor asks for polling, which is not implemented here");
-        return Reconfigure(ring, _ => ring.SetKick(kick));
+        return _rings.Start(ring, kick);
     }
 
     private void SetBackEndChannel()
@@ -320,16 +297,6 @@ internal sealed class BackEndSession : IDisposable
         {
             throw new TransportException($"SET_BACKEND_REQ_FD: {refused.Message}", refused);
         }
-    }
-
-    private void GetVringBase(uint index)
-    {
-        ushort at = Ring(index).Stop();
-
-        // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
-        if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(ring => ring.IsStarted))
-            _host.Reset();
-        Reply(new VringState(index, at));
     }
 
     private void GetConfiguration(ReadOnlySpan<byte> payload)
@@ -350,71 +317,9 @@ internal sealed class BackEndSession : IDisposable
             : throw new TransportException($"configuration size = {header.Size}, but the message carries {payload.Length - ConfigHeader.Bytes} bytes");
     }
 
-    /// <summary>Changes a ring, off the device, and runs it again if that is possible now.</summary>
-    private bool Reconfigure(Vring ring, Action<Vring> change)
-    {
-        ring.Pause();
-        change(ring);
-        return TryRun(ring);
-    }
-
-    private bool RunAll()
-    {
-        bool all = true;
-        foreach (Vring ring in _rings)
-            all &= TryRun(ring);
-        return all;
-    }
-
-    private void PauseAll()
-    {
-        foreach (Vring ring in _rings)
-            ring.Pause();
-    }
-
-    /// <returns>False when the ring should run but cannot.</returns>
-    private bool TryRun(Vring ring)
-    {
-        if (ring.IsRunning || !ring.CanRun)
-            return true;
-        if (_memory.Count == 0)
-        {
-            _log.NoMemory();
-            return false;
-        }
-
-        try
-        {
-            StartDevice();
-            ring.Run();
-            _recorder.RingSize(ring.Index, ring.Size);
-            return true;
-        }
-        catch (QueueException refused)
-        {
-            _log.RingRefused(ring.Index, refused.Message);
-            ring.SignalError();
-            return false;
-        }
-    }
-
-    /// <summary>Takes the device through a driver's steps. Front-ends do not report them all (QEMU's rng never sends DRIVER_OK).</summary>
-    private void StartDevice()
-    {
-        if ((_host.Status & DeviceStatus.DriverOk) != 0)
-            return;
-        const DeviceStatus Found = DeviceStatus.Acknowledge | DeviceStatus.Driver;
-        _host.WriteStatus(Found);
-        _host.WriteDriverFeatures(_features);
-        _host.WriteStatus(Found | DeviceStatus.FeaturesOk);
-        _host.WriteStatus(Found | DeviceStatus.FeaturesOk | DeviceStatus.DriverOk);
-        _recorder.DriverSession();
-        _log.DriverReady(_features.ToString());
-    }
-
-    private Vring Ring(uint index) => index < (uint)_rings.Length
-        ? _rings[index]
-        : throw new TransportException($"{_reader.Rule.Name}: ring {index} does not exist, the device has {_rings.Length}");
+    private Vring Ring(uint index) => index < (uint)_rings.Count
+        ? _rings[(int)index]
+        : throw new TransportException($"{_reader.Rule.Name}: ring {index} does not exist, the device has {_rings.Count}");
 
     private Vring RingOf(ulong value) => Ring((uint)(value & 0xFF));
 

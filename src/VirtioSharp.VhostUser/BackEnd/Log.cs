@@ -29,6 +29,12 @@ internal static partial class Log
     [LoggerMessage(8, LogLevel.Warning, "guest memory is not sealed against shrinking: should the front-end cut the file short, this process would die; memory-backend-memfd can be sealed")]
     public static partial void MemoryNotSealed(this ILogger log);
 
+    [LoggerMessage(13, LogLevel.Warning, "the ring is kicked but was never written to: the guest's RAM is probably private and nothing will arrive; give QEMU share=on: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0")]
+    public static partial void MemoryNotShared(this ILogger log);
+
+    [LoggerMessage(14, LogLevel.Information, "stopped; the front-end was still connected")]
+    public static partial void Stopped(this ILogger log);
+
     [LoggerMessage(9, LogLevel.Warning, "queue {Queue}: {Fault}; such requests are answered with length 0 (said once, counted in the report)")]
     public static partial void Faulty(this ILogger log, int queue, string fault);
 

@@ -15,7 +15,7 @@ internal sealed class SessionRecorder
     private readonly SortedDictionary<string, int> _faults = new(StringComparer.Ordinal);
     private FeatureSet _features;
     private ProtocolFeatures _protocol;
-    private int _driverSessions;
+    private int _ringStarts;
     private int _memoryRegions;
 
     public SessionRecorder(DeviceHost host)
@@ -31,11 +31,11 @@ internal sealed class SessionRecorder
 
     public void ProtocolFeatures(ProtocolFeatures features) => _protocol = features;
 
-    public void DriverSession() => _driverSessions++;
-
     public void MemoryRegions(int count) => _memoryRegions = Math.Max(_memoryRegions, count);
 
-    public void RingSize(int queue, int size) => _sizes[queue] = size;
+    public void RingRuns(int queue, int size) => _sizes[queue] = size;
+
+    public void RingStarts() => _ringStarts++;
 
     /// <returns>True for the first of its kind, which is the one to log.</returns>
     public bool Fault(string kind) => Count(_faults, kind) == 1;
@@ -45,7 +45,7 @@ internal sealed class SessionRecorder
         _messages,
         _features,
         _protocol,
-        _driverSessions,
+        _ringStarts,
         _memoryRegions,
         [.. _host.Traits.Queues.Select((traits, index) => new QueueReport(traits.Name, _sizes[index], _host.Statistics(index).Since(_before[index])))],
         _faults,

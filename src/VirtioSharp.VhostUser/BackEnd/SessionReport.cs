@@ -9,7 +9,7 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <param name="Messages">How often each message came, by the specification's name.</param>
 /// <param name="DriverFeatures">The last features that the driver accepted.</param>
 /// <param name="ProtocolFeatures">The last protocol features that the front-end accepted.</param>
-/// <param name="DriverSessions">How often a driver took the device into use (SeaBIOS and the kernel are two).</param>
+/// <param name="RingStarts">How often a ring was started: for each driver that came up, and each time a stopped VM went on.</param>
 /// <param name="MemoryRegions">Most memory regions at one time.</param>
 /// <param name="Queues">Each queue's size when it last ran, and its counts.</param>
 /// <param name="Faults">How often each kind of fault was met.</param>
@@ -19,7 +19,7 @@ public sealed record SessionReport(
     IReadOnlyDictionary<string, int> Messages,
     FeatureSet DriverFeatures,
     ProtocolFeatures ProtocolFeatures,
-    int DriverSessions,
+    int RingStarts,
     int MemoryRegions,
     IReadOnlyList<QueueReport> Queues,
     IReadOnlyDictionary<string, int> Faults,

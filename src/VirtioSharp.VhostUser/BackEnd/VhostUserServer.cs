@@ -72,7 +72,7 @@ public sealed class VhostUserServer : IDisposable
         }
 
         _loop.Run();
-        _connection?.End("the back-end was stopped");
+        _connection?.EndForStop();
     }
 
     /// <summary>Ends <see cref="Run"/>. From any thread.</summary>
@@ -81,7 +81,7 @@ public sealed class VhostUserServer : IDisposable
     /// <summary>Closes everything and removes the socket. Only when <see cref="Run"/> has returned.</summary>
     public void Dispose()
     {
-        _connection?.End("the back-end was stopped");
+        _connection?.EndForStop();
         _onlyConnection?.Dispose();
         _listening?.Dispose();
         _loop.Dispose();
@@ -154,15 +154,28 @@ public sealed class VhostUserServer : IDisposable
             }
         }
 
-        public void End(string? reason)
+        /// <summary>We leave, in good order.</summary>
+        public void EndForStop()
+        {
+            _server._log.Stopped();
+            Close(Recorder.Report("the back-end was stopped"));
+        }
+
+        /// <summary>The front-end has left, or broke the rules.</summary>
+        private void End(string? reason)
         {
             SessionReport report = Recorder.Report(reason);
-            _registration.Dispose();
-            Session.Dispose();
             if (reason is null)
                 _server._log.Left(report.Messages.Values.Sum(), report.Queues.Aggregate(0UL, (sum, queue) => sum + queue.Counts.Chains));
             else
                 _server._log.Broken(reason);
+            Close(report);
+        }
+
+        private void Close(SessionReport report)
+        {
+            _registration.Dispose();
+            Session.Dispose();
             _server.SessionEnded?.Invoke(report);
             _server.Ended();
         }
@@ -216,9 +229,11 @@ public sealed class VhostUserServer : IDisposable
 
         public void NeedsReset(int queue, Exception reason)
         {
-            _server._log.NeedsReset(queue, reason.Message);
-            _server._connection?.Recorder.Fault("NeedsReset");
-            _server._connection?.Session.SignalErrors();
+            if (_server._connection is not { } connection)
+                return;
+            if (connection.Recorder.Fault("NeedsReset"))
+                _server._log.NeedsReset(queue, reason.Message);
+            connection.Session.SignalErrors();
         }
 
         /// <summary>The alarm went off, or the turn after it was too short.</summary>

@@ -23,6 +23,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     private EventFd? _call;
     private EventFd? _error;
     private VringAddress? _address;
+    private ulong _kicks;
     private ushort _base;
 
     public int Index { get; } = index;
@@ -38,6 +39,9 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
 
     /// <summary>Whether the device runs on it.</summary>
     public bool IsRunning { get; private set; }
+
+    /// <summary>Called when the ring is kicked again and again and yet was never written to.</summary>
+    public Action? KickedInVain { get; set; }
 
     /// <summary>Whether everything is there that it takes to run.</summary>
     public bool CanRun => IsStarted && IsEnabled && Size > 0 && _address is not null;
@@ -68,8 +72,8 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     public void SetKick(EventFd kick)
     {
         DropKick();
+        _kick = kick; // owned from here on, also if it cannot be registered
         _registration = loop.Register(kick.Descriptor, EpollEvents.In, this);
-        _kick = kick;
     }
 
     /// <summary>Runs the device on the ring, from where it stands.</summary>
@@ -84,6 +88,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
             ToGuest(address.Used, "used"));
         host.EnableQueue(Index, layout, new QueueSnapshot(_base));
         IsRunning = true;
+        _kicks = 0;
         loop.Defer(this);
     }
 
@@ -119,9 +124,15 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     /// <summary>A kick.</summary>
     public void OnReady(EpollEvents ready)
     {
-        _kick!.TryDrain(out _);
+        _kick!.TryDrain(out ulong kicks);
         if (host.Notify(Index))
             loop.Defer(this);
+
+        // One kick may be the front-end's own (QEMU sends it at every start). A second one is the driver's, who has
+        // moved the index before it; if none of that is to be seen here, we do not look at the guest's memory.
+        _kicks += kicks;
+        if (_kicks > 1 && IsRunning && host.IsUntouched(Index))
+            KickedInVain?.Invoke();
     }
 
     /// <summary>Goes on after a full turn.</summary>

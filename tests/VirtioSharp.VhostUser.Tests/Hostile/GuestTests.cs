@@ -277,6 +277,6 @@ public sealed class GuestTests : IDisposable
         _frontEnd.Dispose();
         SessionReport report = _served.NextReport();
         Assert.Equal(1, report.Faults["NeedsReset"]);
-        Assert.Equal(2, report.DriverSessions);
+        Assert.Equal(2, report.RingStarts);
     }
 }

@@ -1,0 +1,163 @@
+using Microsoft.Extensions.Logging;
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Linux;
+using VirtioSharp.Spec;
+
+namespace VirtioSharp.VhostUser.BackEnd;
+
+/// <summary>All rings of a session, and the device that runs on them as soon as one can run.</summary>
+/// <remarks>
+/// Front-ends report few of a driver's steps (QEMU's rng never sends DRIVER_OK), so the steps are taken here when the
+/// first ring has everything it needs. A ring that the guest laid out wrongly only stops that ring.
+/// </remarks>
+internal sealed class RingSet : IDisposable
+{
+    private readonly DeviceHost _host;
+    private readonly MemoryTable _memory;
+    private readonly SessionRecorder _recorder;
+    private readonly ILogger _log;
+    private readonly Vring[] _rings;
+
+    public RingSet(DeviceHost host, EventLoop loop, MemoryTable memory, SessionRecorder recorder, ILogger log)
+    {
+        (_host, _memory, _recorder, _log) = (host, memory, recorder, log);
+        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, memory) { KickedInVain = ExplainPrivateMemory })];
+    }
+
+    public int Count => _rings.Length;
+
+    /// <summary>What the driver accepted.</summary>
+    public FeatureSet Features { get; private set; }
+
+    public Vring this[int index] => _rings[index];
+
+    /// <summary>New features. A ring that runs goes on with them from where it stood.</summary>
+    /// <returns>False when a ring should run but cannot.</returns>
+    public bool Negotiate(FeatureSet features)
+    {
+        if (features != Features)
+        {
+            foreach (Vring ring in _rings)
+                ring.Pause();
+            _host.Reset();
+            Features = features;
+        }
+
+        _recorder.Features(features);
+        return RunAll();
+    }
+
+    /// <summary>Enables every ring, for a front-end that has no message for it.</summary>
+    public void EnableAll()
+    {
+        foreach (Vring ring in _rings)
+            ring.SetEnabled(true);
+    }
+
+    /// <summary>Starts a ring, or gives one that is started another kick descriptor.</summary>
+    /// <returns>False when it should run but cannot.</returns>
+    public bool Start(Vring ring, EventFd kick)
+    {
+        if (!ring.IsStarted)
+            _recorder.RingStarts();
+        return Change(ring, started => started.SetKick(kick));
+    }
+
+    /// <summary>Changes a ring, off the device, and runs it again if that is possible now.</summary>
+    /// <returns>False when it should run but cannot.</returns>
+    public bool Change(Vring ring, Action<Vring> change)
+    {
+        ring.Pause();
+        change(ring);
+        return TryRun(ring);
+    }
+
+    /// <summary>Stops a ring.</summary>
+    /// <returns>Where to go on from.</returns>
+    public ushort Stop(Vring ring)
+    {
+        ushort at = ring.Stop();
+
+        // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
+        if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(other => other.IsStarted))
+            _host.Reset();
+        return at;
+    }
+
+    /// <summary>Back to the beginning: the device, and every ring.</summary>
+    public void Reset()
+    {
+        foreach (Vring ring in _rings)
+            ring.Reset();
+        _host.Reset();
+    }
+
+    /// <summary>Runs every ring that has all it needs.</summary>
+    /// <returns>False when one should run but cannot.</returns>
+    public bool RunAll()
+    {
+        bool all = true;
+        foreach (Vring ring in _rings)
+            all &= TryRun(ring);
+        return all;
+    }
+
+    /// <summary>The device gave up: whoever watches the error descriptors is told.</summary>
+    public void SignalErrors()
+    {
+        foreach (Vring ring in _rings)
+            ring.SignalError();
+    }
+
+    public void Dispose()
+    {
+        foreach (Vring ring in _rings)
+            ring.Dispose();
+    }
+
+    private bool TryRun(Vring ring)
+    {
+        if (ring.IsRunning || !ring.CanRun)
+            return true;
+        if (_memory.Count == 0)
+        {
+            if (_recorder.Fault("NoMemory"))
+                _log.NoMemory();
+            return false;
+        }
+
+        try
+        {
+            StartDevice();
+            ring.Run();
+            _recorder.RingRuns(ring.Index, ring.Size);
+            return true;
+        }
+        catch (QueueException refused)
+        {
+            if (_recorder.Fault("RingRefused"))
+                _log.RingRefused(ring.Index, refused.Message);
+            ring.SignalError();
+            return false;
+        }
+    }
+
+    private void ExplainPrivateMemory()
+    {
+        if (_recorder.Fault("MemoryNotShared"))
+            _log.MemoryNotShared();
+    }
+
+    private void StartDevice()
+    {
+        if ((_host.Status & DeviceStatus.DriverOk) != 0)
+            return;
+        const DeviceStatus Found = DeviceStatus.Acknowledge | DeviceStatus.Driver;
+        _host.WriteStatus(Found);
+        _host.WriteDriverFeatures(Features);
+        _host.WriteStatus(Found | DeviceStatus.FeaturesOk);
+        _host.WriteStatus(Found | DeviceStatus.FeaturesOk | DeviceStatus.DriverOk);
+        _log.DriverReady(Features.ToString());
+    }
+}
