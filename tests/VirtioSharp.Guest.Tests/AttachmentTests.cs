@@ -26,8 +26,8 @@ public sealed class AttachmentTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    [Proves("Split ring, INDIRECT_DESC", "QEMU 7.2, Linux guest")]
-    [Proves("Split ring, EVENT_IDX", "QEMU 7.2, Linux guest")]
+    [Proves("INDIRECT_DESC", "QEMU 7.2, Linux guest")]
+    [Proves("EVENT_IDX", "QEMU 7.2, Linux guest")]
     public async Task As_QEMU_does_it_if_nothing_is_said()
     {
         Report report = await AttachAsync(Guest());

@@ -3,7 +3,7 @@ using Xunit.v3;
 namespace VirtioSharp.Testing;
 
 /// <summary>Says which row of the README's support table a test is the proof of.</summary>
-/// <param name="feature">The row, in the reader's words: "Split ring, INDIRECT_DESC".</param>
+/// <param name="feature">The row, in the reader's words: "INDIRECT_DESC".</param>
 /// <param name="transport">The column: "loopback", "vhost-user (QEMU 7.2)", …</param>
 [AttributeUsage(AttributeTargets.Method | AttributeTargets.Class, AllowMultiple = true)]
 public sealed class ProvesAttribute(string feature, string transport) : Attribute, ITraitAttribute
