@@ -1,6 +1,7 @@
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
+using VirtioSharp.Core.Queues.Packed;
 using VirtioSharp.Core.Queues.Split;
 using VirtioSharp.Spec;
 
@@ -33,7 +34,7 @@ public sealed class DeviceHost : IDeviceServices
         FeatureSet reserved = Traits.Features & Features.Reserved;
         if (!reserved.IsEmpty)
             throw new ArgumentException($"the device offers {reserved}, which belong to the rings and the transport", nameof(device));
-        _slots = [.. Traits.Queues.Select((traits, index) => new QueueSlot(index, traits, device, interrupt, _observer))];
+        _slots = [.. Traits.Queues.Select((traits, index) => new QueueSlot(index, traits, device, interrupt, wakeUp, _observer))];
         device.Attach(this);
     }
 
@@ -95,7 +96,7 @@ public sealed class DeviceHost : IDeviceServices
         Status = DeviceStatus.Reset;
         DriverFeatures = Features.None;
         foreach (QueueSlot slot in _slots)
-            (slot.Queue, slot.NotifiedEarly) = (null, false);
+            slot.Reset();
         Guard(-1, _device.OnReset);
     }
 
@@ -109,13 +110,12 @@ public sealed class DeviceHost : IDeviceServices
         _memory = map;
         foreach (QueueSlot slot in _slots)
         {
-            if (slot.Queue is not { } queue)
+            if (slot.Queue is null)
                 continue;
-            QueueSnapshot at = queue.Snapshot;
-            slot.Queue = null;
+            slot.Stop();
             try
             {
-                slot.Queue = Attach(slot, slot.Layout, at);
+                slot.Put(Attach(slot, slot.Layout, slot.At));
             }
             catch (QueueException lost)
             {
@@ -134,18 +134,25 @@ public sealed class DeviceHost : IDeviceServices
         QueueSlot slot = Slot(index);
         if (layout.Size > slot.Traits.MaxSize)
             throw new QueueException($"queue size = {layout.Size} of queue {index} is more than the device's {slot.Traits.MaxSize}");
-        slot.Queue = Attach(slot, layout, at);
+        slot.Put(Attach(slot, layout, at));
         slot.Layout = layout; // only now: a layout that was refused must not be tried again by SetMemory
     }
 
     /// <summary>Stops a queue. The device does not touch its ring again.</summary>
-    /// <returns>Where it stood; the beginning, when it was not enabled.</returns>
+    /// <returns>Where it stood, also if NEEDS_RESET has stopped it before; the beginning, when it was not enabled.</returns>
     public QueueSnapshot DisableQueue(int index)
     {
         QueueSlot slot = Slot(index);
-        QueueSnapshot at = slot.Queue?.Snapshot ?? default;
-        slot.Queue = null;
+        QueueSnapshot at = slot.At;
+        slot.Remove();
         return at;
+    }
+
+    /// <summary>The driver resets one queue (§2.6.1): it may enable it again, laid out anew. Ignored unless RING_RESET was negotiated.</summary>
+    public void ResetQueue(int index)
+    {
+        if (DriverFeatures.Has(Features.RingReset))
+            Slot(index).Remove();
     }
 
     /// <summary>Whether a queue is enabled.</summary>
@@ -199,6 +206,17 @@ public sealed class DeviceHost : IDeviceServices
         for (int index = 0; index < _slots.Length; index++)
             more |= Service(index);
         return more;
+    }
+
+    /// <summary>Shows the driver what devices completed outside of a service (<see cref="IWakeUp.FlushSoon"/>).</summary>
+    public void Flush()
+    {
+        foreach (QueueSlot slot in _slots)
+        {
+            if (slot.NeedsFlush)
+                slot.Queue?.Flush();
+            slot.NeedsFlush = false;
+        }
     }
 
     /// <summary>Reads configuration space; bytes beyond its end read as 0.</summary>
@@ -256,11 +274,9 @@ public sealed class DeviceHost : IDeviceServices
         ? _slots[index]
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
-    private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at)
-    {
-        slot.IsResting = false;
-        return new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
-    }
+    private DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) => DriverFeatures.Has(Features.RingPacked)
+        ? new DeviceQueue<PackedDeviceRing>(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at)
+        : new DeviceQueue<SplitDeviceRing>(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
 
     private void Start()
     {
@@ -308,7 +324,7 @@ public sealed class DeviceHost : IDeviceServices
     {
         Status |= DeviceStatus.NeedsReset;
         foreach (QueueSlot slot in _slots)
-            slot.Queue = null;
+            slot.Stop();
         _observer.NeedsReset(queue, reason);
         if ((Status & DeviceStatus.DriverOk) != 0)
             _interrupt.SignalConfigurationChange();

@@ -3,8 +3,10 @@ using VirtioSharp.Core.Device;
 namespace VirtioSharp.Core.Queues;
 
 /// <summary>What stays of a queue when it is disabled and enabled again: its number, its surroundings and its counts.</summary>
-internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice device, IInterrupt interrupt, IDeviceObserver observer)
+internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice device, IInterrupt interrupt, IWakeUp wakeUp, IDeviceObserver observer)
 {
+    private QueueSnapshot _at;
+
     public int Index { get; } = index;
     public QueueTraits Traits { get; } = traits;
     public VirtioDevice Device { get; } = device;
@@ -12,16 +14,22 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     public IDeviceObserver Observer { get; } = observer;
 
     /// <summary>The queue while it is enabled.</summary>
-    public DeviceQueue? Queue { get; set; }
+    public DeviceQueue? Queue { get; private set; }
 
     /// <summary>How it was laid out when it was enabled.</summary>
     public QueueLayout Layout { get; set; }
+
+    /// <summary>Where the device stands in the queue, or stood when it had to stop.</summary>
+    public QueueSnapshot At => Queue?.Snapshot ?? _at;
 
     /// <summary>Whether the driver notified before DRIVER_OK.</summary>
     public bool NotifiedEarly { get; set; }
 
     /// <summary>Whether its next chain waits for the device's alarm.</summary>
     public bool IsResting { get; set; }
+
+    /// <summary>Whether something was completed outside of a service.</summary>
+    public bool NeedsFlush { get; set; }
 
     public ulong Notifications { get; set; }
     public ulong Chains { get; set; }
@@ -36,4 +44,55 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     public QueueStatistics Statistics =>
         new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
+
+    /// <summary>Gives the device a queue to use.</summary>
+    public void Put(DeviceQueue queue) => (Queue, IsResting) = (queue, false);
+
+    /// <summary>Takes the queue from the device, and keeps where it stood.</summary>
+    public void Stop()
+    {
+        if (Queue is not { } queue)
+            return;
+        if (queue.Held > 0)
+            Finish(queue);
+        queue.Stop();
+        (_at, Queue) = (queue.Snapshot, null);
+    }
+
+    /// <summary>Takes the queue from the device for good.</summary>
+    public void Remove()
+    {
+        Stop();
+        _at = default;
+    }
+
+    /// <summary>What was completed outside of a service is to be shown to the driver, at the end of this turn.</summary>
+    public void FlushSoon()
+    {
+        if (NeedsFlush)
+            return;
+        NeedsFlush = true;
+        wakeUp.FlushSoon();
+    }
+
+    /// <summary>Lets the device finish what it holds. Whatever it does, the queue stops after this.</summary>
+    private void Finish(DeviceQueue queue)
+    {
+        try
+        {
+            Device.OnStopping(Index);
+            queue.Flush();
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            Observer.NeedsReset(Index, failure);
+        }
+    }
+
+    /// <summary>Back to the beginning; the counts stay.</summary>
+    public void Reset()
+    {
+        Remove();
+        NotifiedEarly = false;
+    }
 }

@@ -113,7 +113,7 @@ internal sealed class BackEndSession : IDisposable
         }
         catch (TransportException) when (wantsReply && !rule.HasOwnReply)
         {
-            Reply(1UL);
+            Refuse();
             throw;
         }
 
@@ -164,7 +164,7 @@ internal sealed class BackEndSession : IDisposable
                 return true;
             case FrontEndRequest.SetVringBase:
                 VringState start = Read<VringState>(payload);
-                Ring(start.Index).SetBase(start.Num);
+                Ring(start.Index).SetBase(start.Num, _features.Has(Features.RingPacked));
                 return true;
             case FrontEndRequest.SetVringAddr:
                 VringAddress address = Read<VringAddress>(payload);
@@ -184,8 +184,7 @@ internal sealed class BackEndSession : IDisposable
                 GetVringBase(Read<VringState>(payload).Index);
                 return true;
             case FrontEndRequest.SetBackEndReqFd:
-                _channel?.Dispose();
-                _channel = new BackEndChannel(TakeFd());
+                SetBackEndChannel();
                 return true;
             case FrontEndRequest.GetConfig:
                 GetConfiguration(payload);
@@ -310,9 +309,22 @@ internal sealed class BackEndSession : IDisposable
         return Reconfigure(ring, _ => ring.SetKick(kick));
     }
 
+    private void SetBackEndChannel()
+    {
+        _channel?.Dispose();
+        try
+        {
+            _channel = new BackEndChannel(TakeFd());
+        }
+        catch (LinuxException refused)
+        {
+            throw new TransportException($"SET_BACKEND_REQ_FD: {refused.Message}", refused);
+        }
+    }
+
     private void GetVringBase(uint index)
     {
-        ushort at = Ring(index).Stop();
+        uint at = Ring(index).Stop().ToVringBase(_features.Has(Features.RingPacked));
 
         // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
         if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(ring => ring.IsStarted))
@@ -429,6 +441,18 @@ internal sealed class BackEndSession : IDisposable
 
     private void Reply<T>(T payload)
         where T : unmanaged => Send(MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in payload)));
+
+    /// <summary>Says no before the session ends. Why it ends is told also when nobody reads this any more.</summary>
+    private void Refuse()
+    {
+        try
+        {
+            Reply(1UL);
+        }
+        catch (Exception unread) when (unread is TransportException or LinuxException)
+        {
+        }
+    }
 
     private void Send(ReadOnlySpan<byte> payload)
     {

@@ -44,7 +44,7 @@ public sealed class VhostUserServer : IDisposable
         {
             // Legacy drivers reach a back-end like any other: the front-end hides the transport.
             AllowLegacy = true,
-            RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout,
+            RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout | Features.RingPacked | Features.InOrder,
             Observer = _surroundings,
         })
         {
@@ -98,10 +98,10 @@ public sealed class VhostUserServer : IDisposable
 
     private void Accept(UnixSocket socket)
     {
-        _listening?.Dispose(); // the next front-end waits in the backlog until this one has left
-        _listening = null;
         _log.Connected(socket.Peer.ProcessId);
         _connection = new Connection(this, socket);
+        _listening?.Dispose(); // the next front-end waits in the backlog until this one has left
+        _listening = null;
     }
 
     private void Ended()
@@ -188,16 +188,24 @@ public sealed class VhostUserServer : IDisposable
         }
     }
 
+    /// <summary>Shows the driver what the device completed by itself.</summary>
+    private sealed class Flusher(VhostUserServer server) : IDeferred
+    {
+        public void TakeTurn() => server._host.Flush();
+    }
+
     /// <summary>What the device's host sees of this server.</summary>
     private sealed class Surroundings : IInterrupt, IWakeUp, IDeviceObserver, IDeferred
     {
         private readonly VhostUserServer _server;
         private readonly ILoopTimer _alarm;
+        private readonly Flusher _flush;
 
         public Surroundings(VhostUserServer server)
         {
             _server = server;
             _alarm = server._loop.CreateTimer(TakeTurn);
+            _flush = new Flusher(server);
         }
 
         public void DisarmAlarm() => _alarm.Disarm();
@@ -208,9 +216,11 @@ public sealed class VhostUserServer : IDisposable
 
         public void WakeAfter(TimeSpan delay) => _alarm.Arm(delay);
 
+        public void FlushSoon() => _server._loop.Defer(_flush);
+
         public void ChainFaulted(int queue, ChainFault fault)
         {
-            if (_server._connection?.Recorder.Fault(fault.Kind.ToString()) ?? false)
+            if (_server._connection?.Recorder.Fault(Enum.GetName(fault.Kind)!) ?? false)
                 _server._log.Faulty(queue, fault.ToString());
         }
 

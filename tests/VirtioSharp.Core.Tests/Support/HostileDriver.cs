@@ -21,7 +21,7 @@ internal sealed class HostileDriver : IDisposable
     {
         (_withheld, _size) = (withheld, size);
         Arena = DmaArena.CreateLocal(new GuestAddress(0x1_0000_0000), arenaBytes);
-        Host = new DeviceHost(Device, Line, Line, new DeviceHostOptions { Observer = Observer });
+        Host = new DeviceHost(Device, Line, Line, new DeviceHostOptions { Observer = Observer, RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx });
         Host.SetMemory(MemoryMap.Create([Arena.Region, new MemoryRegion(new GuestAddress(Unbacked), 1UL << 32, Arena.Region.Host)]));
         Good = Arena.Allocate(64);
         Ring = Start();

@@ -15,5 +15,9 @@ internal sealed class RecordingLine : IInterrupt, IWakeUp
 
     public void SignalConfigurationChange() => ConfigurationChanges++;
 
+    public bool FlushWanted { get; set; }
+
     public void WakeAfter(TimeSpan delay) => Alarm = delay;
+
+    public void FlushSoon() => FlushWanted = true;
 }
