@@ -119,6 +119,16 @@ public sealed class LoopbackTransportTests
     }
 
     [Fact]
+    public void A_chain_without_buffers_is_refused()
+    {
+        using var transport = new LoopbackTransport(new RngDevice());
+        using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
+        DriverQueue queue = session.EnableQueue(0);
+
+        Assert.Throws<ArgumentException>(() => queue.TryAdd([], [], out _));
+    }
+
+    [Fact]
     [Proves("NEEDS_RESET", "loopback")]
     public void A_device_that_breaks_tells_its_driver()
     {

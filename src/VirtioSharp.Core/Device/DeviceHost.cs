@@ -96,7 +96,7 @@ public sealed class DeviceHost : IDeviceServices
         Status = DeviceStatus.Reset;
         DriverFeatures = Features.None;
         foreach (QueueSlot slot in _slots)
-            slot.Reset();
+            Guard(slot.Index, slot.Reset);
         Guard(-1, _device.OnReset);
     }
 
@@ -112,15 +112,11 @@ public sealed class DeviceHost : IDeviceServices
         {
             if (slot.Queue is null)
                 continue;
-            slot.Stop();
-            try
+            Guard(slot.Index, () =>
             {
+                slot.Stop();
                 slot.Put(Attach(slot, slot.Layout, slot.At));
-            }
-            catch (QueueException lost)
-            {
-                EnterNeedsReset(slot.Index, lost);
-            }
+            });
         }
     }
 
@@ -134,7 +130,15 @@ public sealed class DeviceHost : IDeviceServices
         QueueSlot slot = Slot(index);
         if (layout.Size > slot.Traits.MaxSize)
             throw new QueueException($"queue size = {layout.Size} of queue {index} is more than the device's {slot.Traits.MaxSize}");
-        slot.Put(Attach(slot, layout, at));
+        DeviceQueue queue = Attach(slot, layout, at);
+        if (slot.Queue is not null)
+        {
+            // Attached again after the old one has stopped, because that may have moved the used index.
+            Guard(index, slot.Stop);
+            queue = Attach(slot, layout, at);
+        }
+
+        slot.Put(queue);
         slot.Layout = layout; // only now: a layout that was refused must not be tried again by SetMemory
     }
 
@@ -143,16 +147,17 @@ public sealed class DeviceHost : IDeviceServices
     public QueueSnapshot DisableQueue(int index)
     {
         QueueSlot slot = Slot(index);
-        QueueSnapshot at = slot.At;
-        slot.Remove();
+        QueueSnapshot at = default;
+        Guard(index, () => at = slot.Remove());
         return at;
     }
 
     /// <summary>The driver resets one queue (§2.6.1): it may enable it again, laid out anew. Ignored unless RING_RESET was negotiated.</summary>
     public void ResetQueue(int index)
     {
+        QueueSlot slot = Slot(index);
         if (DriverFeatures.Has(Features.RingReset))
-            Slot(index).Remove();
+            Guard(index, () => slot.Remove());
     }
 
     /// <summary>Whether a queue is enabled.</summary>
@@ -324,7 +329,17 @@ public sealed class DeviceHost : IDeviceServices
     {
         Status |= DeviceStatus.NeedsReset;
         foreach (QueueSlot slot in _slots)
-            slot.Stop();
+        {
+            try
+            {
+                slot.Stop();
+            }
+            catch (Exception failure) when (failure is not OutOfMemoryException)
+            {
+                _observer.NeedsReset(slot.Index, failure);
+            }
+        }
+
         _observer.NeedsReset(queue, reason);
         if ((Status & DeviceStatus.DriverOk) != 0)
             _interrupt.SignalConfigurationChange();

@@ -19,13 +19,14 @@ public unsafe ref struct DeviceChain
     private uint _readOffset;
     private uint _writeOffset;
 
-    internal DeviceChain(DeviceQueue queue, Segment* items, int readableCount, int count, uint written = 0)
+    internal DeviceChain(DeviceQueue queue, Segment* items, int readableCount, int count, uint written = 0, ChainFate fate = ChainFate.Completed)
     {
         _queue = queue;
         _readable = items;
         _writable = _readableEnd = items + readableCount;
         _writableEnd = items + count;
         Written = written;
+        Fate = fate;
     }
 
     /// <summary>Bytes written so far: the length the driver will be told.</summary>
@@ -113,20 +114,21 @@ public unsafe ref struct DeviceChain
 
     /// <summary>Gives the chain back unserved: it stays the queue's next, and the queue rests until the device is woken.</summary>
     /// <remarks>For a device that cannot serve anybody now (a rate limit). Ask to be woken first: <c>VirtioDevice.WakeAfter</c>.</remarks>
-    /// <exception cref="InvalidOperationException">Something was already written.</exception>
+    /// <exception cref="InvalidOperationException">Something was already written, or the chain is held.</exception>
     public void Postpone()
     {
         if (Written != 0)
             throw new InvalidOperationException($"{Written} bytes of the chain are written: it can be completed, not postponed");
+        MustBeUndecided();
         Fate = ChainFate.Postponed;
     }
 
     /// <summary>Keeps the chain, to be completed later and in any order, while the queue goes on with the next.</summary>
     /// <remarks>What was read and written before stays so. Do not touch this chain any more; use <see cref="PendingChain.Open"/>.</remarks>
+    /// <exception cref="InvalidOperationException">It is postponed or held already.</exception>
     public PendingChain Hold()
     {
-        if (Fate != ChainFate.Completed)
-            throw new InvalidOperationException("the chain is postponed or held already");
+        MustBeUndecided();
         Fate = ChainFate.Held;
         return _queue.Hold(ref this);
     }
@@ -167,6 +169,12 @@ public unsafe ref struct DeviceChain
         for (; segment < end; segment++)
             left += segment->Length;
         return left - offset;
+    }
+
+    private readonly void MustBeUndecided()
+    {
+        if (Fate != ChainFate.Completed)
+            throw new InvalidOperationException("the chain is postponed or held already");
     }
 
     private static void ThrowTooShort(string part, int bytes) =>

@@ -73,6 +73,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 #pragma warning restore IDE0044
     private ChainSegments _segments;
     private RingChain _chain;
+    private PendingChain? _kept; // _chain, when the device has held it
     private bool _isServing;
 
     public DeviceQueue(QueueSlot slot, in QueueLayout layout, GuestMemory memory, QueueOptions options, QueueSnapshot at)
@@ -133,10 +134,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             {
                 // Outside the loop, so that the loop has no handler to set up for the chains that are well.
                 left--;
-                if (_pending[_chain.Id] is { IsPending: true } held)
-                    held.Complete(0); // rejected after it was held
-                else
-                    CompleteFaulty(new ChainFault(ChainFaultKind.Rejected, _chain.Id, rejected.Message));
+                Reject(new ChainFault(ChainFaultKind.Rejected, _chain.Id, rejected.Message));
             }
         }
     }
@@ -153,6 +151,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
                     return ServiceOutcome.Idle;
                 if (Held != 0)
                     MustBeNew(_chain);
+                _kept = null;
                 if (_segments.Fault.Kind != ChainFaultKind.None)
                 {
                     CompleteFaulty(_segments.Fault);
@@ -188,7 +187,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 
     public override PendingChain Hold(ref DeviceChain chain)
     {
-        PendingChain pending = PendingFor(_chain);
+        PendingChain pending = _kept = PendingFor(_chain);
         chain.CopyRest(pending, _chain);
         _inOrder?.Enqueue(pending);
         return pending;
@@ -222,10 +221,29 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
         }
     }
 
+    /// <summary>The device threw the chain back, perhaps after it had kept it, or even completed it.</summary>
+    private void Reject(ChainFault fault)
+    {
+        if (_kept is null)
+        {
+            CompleteFaulty(fault);
+            return;
+        }
+
+        if (_kept.IsPending)
+            _kept.Complete(0);
+        Report(fault);
+    }
+
     private void CompleteFaulty(ChainFault fault)
     {
         Finish(_chain, 0);
         _slot.Chains++;
+        Report(fault);
+    }
+
+    private void Report(ChainFault fault)
+    {
         _slot.FaultyChains++;
         _slot.Observer.ChainFaulted(_slot.Index, fault);
     }

@@ -23,7 +23,6 @@ internal sealed class DriverChains
     private uint _shown;
     private int _newest;
     private int _oldest;
-    private bool _hasUsed;
     private ushort _usedId;
     private uint _usedLength;
 
@@ -36,6 +35,9 @@ internal sealed class DriverChains
 
     /// <summary>Chains that the device has been shown and has not used, and those that wait to be taken.</summary>
     public int InFlight { get; private set; }
+
+    /// <summary>Whether a claim stands for chains that are still to be taken.</summary>
+    public bool HasUsed { get; private set; }
 
     /// <summary>Notes a new chain.</summary>
     public void Add(ushort id, int slots, ulong writable)
@@ -61,7 +63,7 @@ internal sealed class DriverChains
     {
         if (id >= (uint)_entries.Length || _entries[id].Slots == 0 || (int)(_entries[id].Sequence - _shown) >= 0)
             throw new QueueException($"used id = {id} names no chain that is in flight");
-        (_hasUsed, _usedId, _usedLength) = (true, (ushort)id, length);
+        (HasUsed, _usedId, _usedLength) = (true, (ushort)id, length);
     }
 
     /// <summary>Takes the next chain out of those that are used.</summary>
@@ -71,7 +73,7 @@ internal sealed class DriverChains
     public bool TryTake(out ushort id, out uint length, out ushort slots)
     {
         (id, length, slots) = (_usedId, _usedLength, 0);
-        if (!_hasUsed)
+        if (!HasUsed)
             return false;
         if (_inOrder)
         {
@@ -81,7 +83,7 @@ internal sealed class DriverChains
                 length = uint.MaxValue;
         }
 
-        _hasUsed = id != _usedId;
+        HasUsed = id != _usedId;
         ref Entry entry = ref _entries[id];
         length = Math.Min(length, entry.Writable);
         slots = entry.Slots;

@@ -15,11 +15,12 @@ public sealed unsafe class PendingChain
     private Segment[] _storage = []; // pinned
     private int _readableCount;
     private int _count;
+    private bool _isPending;
 
     internal PendingChain(DeviceQueue queue) => _queue = queue;
 
     /// <summary>Whether it waits to be completed: not once it is, nor when its queue has stopped.</summary>
-    public bool IsPending { get; private set; }
+    public bool IsPending => _isPending && !_queue.IsStopped;
 
     /// <summary>Bytes that were written before it was held: a part of the length the driver will be told.</summary>
     public uint Written { get; private set; }
@@ -39,7 +40,7 @@ public sealed unsafe class PendingChain
     {
         MustBePending();
         var items = (Segment*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(_storage));
-        return new DeviceChain(_queue, items, _readableCount, _count, Written);
+        return new DeviceChain(_queue, items, _readableCount, _count, Written, ChainFate.Held);
     }
 
     /// <summary>Completes it. The driver is told together with the others that complete in this turn.</summary>
@@ -50,7 +51,7 @@ public sealed unsafe class PendingChain
         if (_queue.IsStopped)
             return;
         MustBePending();
-        (IsPending, Answer) = (false, written);
+        (_isPending, Answer) = (false, written);
         _queue.Complete(this);
     }
 
@@ -62,14 +63,14 @@ public sealed unsafe class PendingChain
             _storage = GC.AllocateUninitializedArray<Segment>((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)_count), pinned: true);
         readable.CopyTo(_storage);
         writable.CopyTo(_storage.AsSpan(_readableCount));
-        (Chain, Written, Answer, IsPending, IsTaken) = (chain, written, null, true, true);
+        (Chain, Written, Answer, _isPending, IsTaken) = (chain, written, null, true, true);
     }
 
     /// <summary>Keeps the place of a chain that is answered already.</summary>
-    internal void HoldAnswered(RingChain chain, uint answer) => (Chain, Answer, IsPending, IsTaken) = (chain, answer, false, true);
+    internal void HoldAnswered(RingChain chain, uint answer) => (Chain, Answer, _isPending, IsTaken) = (chain, answer, false, true);
 
     /// <summary>Its name is free again.</summary>
-    internal void Release() => (IsPending, IsTaken) = (false, false);
+    internal void Release() => (_isPending, IsTaken) = (false, false);
 
     private void MustBePending()
     {

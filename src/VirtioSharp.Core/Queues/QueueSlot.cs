@@ -48,22 +48,39 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     /// <summary>Gives the device a queue to use.</summary>
     public void Put(DeviceQueue queue) => (Queue, IsResting) = (queue, false);
 
-    /// <summary>Takes the queue from the device, and keeps where it stood.</summary>
+    /// <summary>Takes the queue from the device, which may finish what it holds first, and keeps where it stood.</summary>
+    /// <remarks>Whatever the device throws while it finishes, the queue is stopped then.</remarks>
     public void Stop()
     {
         if (Queue is not { } queue)
             return;
-        if (queue.Held > 0)
-            Finish(queue);
-        queue.Stop();
-        (_at, Queue) = (queue.Snapshot, null);
+        Queue = null;
+        try
+        {
+            if (queue.Held > 0)
+                Device.OnStopping(Index);
+        }
+        finally
+        {
+            queue.Flush(); // also what was completed before, and waits for the end of this turn
+            queue.Stop();
+            (_at, NeedsFlush) = (queue.Snapshot, false);
+        }
     }
 
-    /// <summary>Takes the queue from the device for good.</summary>
-    public void Remove()
+    /// <summary>Takes the queue from the device for good. As for <see cref="Stop"/>.</summary>
+    /// <returns>Where it stood.</returns>
+    public QueueSnapshot Remove()
     {
-        Stop();
-        _at = default;
+        try
+        {
+            Stop(); // first: what the device finishes moves where it stands
+            return _at;
+        }
+        finally
+        {
+            _at = default;
+        }
     }
 
     /// <summary>What was completed outside of a service is to be shown to the driver, at the end of this turn.</summary>
@@ -75,24 +92,10 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
         wakeUp.FlushSoon();
     }
 
-    /// <summary>Lets the device finish what it holds. Whatever it does, the queue stops after this.</summary>
-    private void Finish(DeviceQueue queue)
-    {
-        try
-        {
-            Device.OnStopping(Index);
-            queue.Flush();
-        }
-        catch (Exception failure) when (failure is not OutOfMemoryException)
-        {
-            Observer.NeedsReset(Index, failure);
-        }
-    }
-
-    /// <summary>Back to the beginning; the counts stay.</summary>
+    /// <summary>Back to the beginning; the counts stay. As for <see cref="Stop"/>.</summary>
     public void Reset()
     {
-        Remove();
         NotifiedEarly = false;
+        Remove();
     }
 }

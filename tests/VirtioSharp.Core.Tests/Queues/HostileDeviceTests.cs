@@ -35,7 +35,7 @@ public sealed class HostileDeviceTests : IDisposable
         Add();
         _raw.Use(id, 0);
 
-        AssertBroken($"used.ring[0].id = {id} is no chain that is in flight");
+        AssertBroken($"used id = {id} names no chain that is in flight");
     }
 
     [Fact]
@@ -44,7 +44,7 @@ public sealed class HostileDeviceTests : IDisposable
         Add();
         _raw.Use(5, 0);
 
-        AssertBroken("used.ring[0].id = 5 is no chain that is in flight");
+        AssertBroken("used id = 5 names no chain that is in flight");
     }
 
     [Fact]
@@ -54,7 +54,7 @@ public sealed class HostileDeviceTests : IDisposable
         _ring.Publish();
         _raw.Use((uint)head + 1, 0);
 
-        AssertBroken("used.ring[0].id = 1 is no chain that is in flight");
+        AssertBroken("used id = 1 names no chain that is in flight");
     }
 
     [Fact]
@@ -66,7 +66,7 @@ public sealed class HostileDeviceTests : IDisposable
         _raw.Use(first, 0);
 
         Assert.True(_ring.TryGet(out _, out _));
-        AssertBroken("used.ring[1].id = 0 is no chain that is in flight");
+        AssertBroken("used id = 0 names no chain that is in flight");
     }
 
     [Fact]
@@ -76,7 +76,7 @@ public sealed class HostileDeviceTests : IDisposable
         Assert.True(_ring.TryAdd([], [_buffer], out ushort unseen));
         _raw.Use(unseen, 0);
 
-        AssertBroken("used.ring[0].id = 1 is no chain that is in flight");
+        AssertBroken("used id = 1 names no chain that is in flight");
     }
 
     [Theory]
@@ -88,7 +88,7 @@ public sealed class HostileDeviceTests : IDisposable
         Add();
         _raw.UsedIndex = index;
 
-        AssertBroken($"used.idx = {index} is ahead of the 1 chains that were made available");
+        AssertBroken($"used.idx = {index} is ahead of the 1 chains that are in flight");
     }
 
     [Fact]
@@ -96,7 +96,7 @@ public sealed class HostileDeviceTests : IDisposable
     {
         _raw.UsedIndex = 1;
 
-        AssertBroken("used.idx = 1 is ahead of the 0 chains that were made available");
+        AssertBroken("used.idx = 1 is ahead of the 0 chains that are in flight");
     }
 
     [Fact]
@@ -107,7 +107,7 @@ public sealed class HostileDeviceTests : IDisposable
         Add();
         _raw.UsedIndex = 0;
 
-        AssertBroken("used.idx = 0 is ahead of the 2 chains that were made available");
+        AssertBroken("used.idx = 0 is ahead of the 1 chains that are in flight");
     }
 
     [Theory]
@@ -183,9 +183,6 @@ public sealed class HostileDeviceTests : IDisposable
         Assert.True(_ring.TryGet(out ushort id, out _));
         Assert.Equal(head, id);
     }
-
-    [Fact]
-    public void A_chain_without_buffers_is_refused() => Assert.Throws<ArgumentException>(() => _ring.TryAdd([], [], out _));
 
     [Fact]
     public void A_chain_that_does_not_fit_is_refused_and_leaves_the_ring_as_it_was()

@@ -2,6 +2,7 @@ using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Core.Queues.Split;
 using VirtioSharp.Core.Tests.Support;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 using VirtioSharp.Testing;
 using Xunit;
@@ -128,8 +129,8 @@ public sealed class InterruptTests : IDisposable
             _raw.Offer(0);
         for (int i = 0; i < Math.Max(chains, served); i++)
         {
-            Assert.True(ring.TryPop(ref _memory, ref _segments, out ushort head));
-            ring.Push(head, 0);
+            Assert.True(ring.TryPop(ref _memory, ref _segments, out RingChain chain));
+            ring.Push(chain, 0);
         }
 
         return ring.Publish();

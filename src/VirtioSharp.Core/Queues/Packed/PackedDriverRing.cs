@@ -162,7 +162,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
 
         Volatile.Write(ref Field(_driverArea, PackedLayout.EventFlagsOffset), flags); // release: the position before it is in force
         Interlocked.MemoryBarrier(); // armed first, then looked: see PackedDeviceRing.Publish
-        return IsUsed();
+        return _chains.HasUsed || IsUsed();
     }
 
     private readonly ref ushort FlagsOf(int index) => ref Field(_ring + (nint)index * PackedDescriptor.Size, PackedDescriptor.FlagsOffset);

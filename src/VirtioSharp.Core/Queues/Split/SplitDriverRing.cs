@@ -20,6 +20,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
     private readonly IndirectTables _tables;
     private readonly ushort _mask;
     private readonly bool _eventIdx;
+    private readonly bool _inOrder;
     private ushort _firstFree;
     private ushort _nextAvailable;
     private ushort _published;
@@ -38,11 +39,12 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         _deviceArea = device.Host;
         _mask = (ushort)(size - 1);
         _eventIdx = options.EventIdx;
+        _inOrder = options.InOrder;
         _chains = new DriverChains(size, options.InOrder);
         _tables = options.Indirect ? new IndirectTables(size, arena) : default;
         _next = new ushort[size];
         for (int i = 0; i < size; i++)
-            _next[i] = (ushort)(i + 1);
+            _next[i] = (ushort)((i + 1) & _mask);
         Free = size;
     }
 
@@ -154,12 +156,14 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
     /// <summary>Puts the chain's descriptors in front of the free list.</summary>
     private void Release(ushort head, int count)
     {
+        Free += count;
+        if (_inOrder)
+            return; // the free ones are always the next in ring order, as §2.7.5 wants it
         ushort last = head;
         for (int i = 1; i < count; i++)
             last = _next[last];
         _next[last] = _firstFree;
         _firstFree = head;
-        Free += count;
     }
 
     public readonly void SuppressInterrupts()
