@@ -73,13 +73,13 @@ internal sealed class Litmus<TDriver, TDevice> : IDisposable
         DmaBuffer[] room = [_arena.Allocate(16)];
         TDriver ring = _driver;
         long start = Stopwatch.GetTimestamp();
-        uint jitter = 1;
+        var busy = new Busyness(1);
         int inFlight = 0;
         while (!Volatile.Read(ref _stop))
         {
             while (inFlight < _depth && ring.TryAdd([], room, out _))
                 inFlight++;
-            Pause(ref jitter);
+            busy.Go();
             if (ring.Publish())
                 _deviceSleep.Wake();
 
@@ -93,7 +93,7 @@ internal sealed class Litmus<TDriver, TDevice> : IDisposable
 
             if (any)
                 continue;
-            Pause(ref jitter);
+            busy.Go();
             if (!ring.RearmInterrupts() && !_driverSleep.Sleep(ref _stop))
                 return;
             if (Rounds % 64 == 0 && Stopwatch.GetElapsedTime(start) > _duration)
@@ -106,31 +106,42 @@ internal sealed class Litmus<TDriver, TDevice> : IDisposable
         var memory = new GuestMemory(MemoryMap.Create([_arena.Region]));
         TDevice ring = TDevice.Attach(_driver.Layout, ref memory, _options, default);
         var segments = new ChainSegments(16);
-        uint jitter = 7;
+        var busy = new Busyness(7);
         while (!Volatile.Read(ref _stop))
         {
             ring.SuppressNotifications();
             bool any = false;
             for (; ring.TryPop(ref memory, ref segments, out RingChain chain); any = true)
                 ring.Push(chain, 1);
-            Pause(ref jitter);
+            busy.Go();
             if (any && ring.Publish())
                 _driverSleep.Wake();
 
-            Pause(ref jitter);
+            busy.Go();
             if (!ring.RearmNotifications() && !_deviceSleep.Sleep(ref _stop))
                 return;
         }
     }
 
-    /// <summary>Moves the two ends against each other.</summary>
-    private static void Pause(ref uint jitter)
+    /// <summary>What an end does beside its ring: it takes a while, and writes to memory that is in no cache.</summary>
+    /// <remarks>The first moves the two ends against each other. The second fills the store buffer, so that the store after it is late.</remarks>
+    private struct Busyness(uint seed)
     {
-        jitter ^= jitter << 13;
-        jitter ^= jitter >> 17;
-        jitter ^= jitter << 5;
-        if ((jitter & 3) == 0)
-            Thread.SpinWait((int)(jitter >> 27));
+        private const int Stores = 16;
+
+        private readonly byte[] _memory = new byte[32 << 20];
+        private uint _jitter = seed;
+
+        public void Go()
+        {
+            _jitter ^= _jitter << 13;
+            _jitter ^= _jitter >> 17;
+            _jitter ^= _jitter << 5;
+            if ((_jitter & 3) == 0)
+                Thread.SpinWait((int)(_jitter >> 27));
+            for (uint i = 0; i < Stores; i++)
+                _memory[(_jitter + i * 0x9E37_79B1) % (uint)_memory.Length] = 1;
+        }
     }
 
     /// <summary>Where one end sleeps.</summary>
