@@ -188,7 +188,11 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         Interlocked.MemoryBarrier();
 
         if (_notifyOnEmpty && _nextAvailable == Volatile.Read(ref AvailableIndex))
+        {
+            _mayBeSuppressed = true; // this is a notification, too
             return true;
+        }
+
         if (!_eventIdx)
             return (Volatile.Read(ref *(ushort*)(_driverArea + SplitLayout.FlagsOffset)) & SplitLayout.NoInterrupt) == 0;
 
