@@ -17,20 +17,23 @@ public sealed class LoopbackTransportTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
+    public static TheoryData<bool, bool, bool, bool> Combinations => new(
+        Enumerable.Range(0, 16).Select(bits => ((bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0)));
+
     [Theory]
-    [InlineData(false, false)]
-    [InlineData(true, false)]
-    [InlineData(false, true)]
-    [InlineData(true, true)]
+    [MemberData(nameof(Combinations))]
     [Proves("Entropy device", "loopback")]
     [Proves("Entropy driver", "loopback")]
     [Proves("Split ring", "loopback")]
     [Proves("INDIRECT_DESC", "loopback")]
     [Proves("EVENT_IDX", "loopback")]
+    [Proves("Packed ring", "loopback")]
+    [Proves("IN_ORDER", "loopback")]
     [Proves("Feature negotiation", "loopback")]
-    public void Bytes_come_over_every_combination_of_ring_features(bool indirect, bool eventIdx)
+    public void Bytes_come_over_every_combination_of_ring_features(bool packed, bool indirect, bool eventIdx, bool inOrder)
     {
-        FeatureSet offered = Features.Version1 | (indirect ? Features.IndirectDesc : default) | (eventIdx ? Features.EventIdx : default);
+        FeatureSet offered = Features.Version1 | (packed ? Features.RingPacked : default) | (indirect ? Features.IndirectDesc : default)
+            | (eventIdx ? Features.EventIdx : default) | (inOrder ? Features.InOrder : default);
         using var transport = new LoopbackTransport(new RngDevice(), new DeviceHostOptions { RingFeatures = offered });
         using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
         DriverQueue queue = session.EnableQueue(0, maxSize: 16);
@@ -61,6 +64,33 @@ public sealed class LoopbackTransportTests
         Assert.Equal(640, driver.Read(bytes, Patience));
 
         Assert.InRange(transport.Host.Statistics(0).Postponed, 1ul, 20ul); // once per wait: never woken too early
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    [Proves("Chains in flight", "loopback")]
+    public void A_chain_that_is_completed_later_comes_while_the_driver_waits(bool inOrder)
+    {
+        var device = new TwoQueueDevice { Holds = true };
+        using var transport = new LoopbackTransport(device);
+        using DriverSession session = DriverSession.Open(transport, DeviceId.Block, withheld: inOrder ? default : Features.InOrder);
+        DriverQueue queue = session.EnableQueue(0);
+        session.Start();
+        DmaBuffer buffer = transport.Dma.Allocate(32);
+        Assert.True(queue.TryAdd([], [buffer], out ushort first));
+        Assert.True(queue.TryAdd([], [buffer], out ushort second));
+        queue.Kick();
+        Assert.False(queue.Wait(Patience, out _, out _));
+
+        device.Held[1].Complete(2);
+        device.Held[0].Complete(1);
+
+        Assert.True(queue.Wait(Patience, out ushort id, out uint length));
+        Assert.Equal(inOrder ? (first, 1u) : (second, 2u), (id, length));
+        Assert.True(queue.Wait(Patience, out id, out length));
+        Assert.Equal(inOrder ? (second, 2u) : (first, 1u), (id, length));
+        Assert.Equal(1ul, transport.Host.Statistics(0).Interrupts);
     }
 
     [Fact]
@@ -116,6 +146,16 @@ public sealed class LoopbackTransportTests
         using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
 
         Assert.Equal("queue 1 does not exist: its size reads 0", Assert.Throws<QueueException>(() => session.EnableQueue(1)).Message);
+    }
+
+    [Fact]
+    public void A_chain_without_buffers_is_refused()
+    {
+        using var transport = new LoopbackTransport(new RngDevice());
+        using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
+        DriverQueue queue = session.EnableQueue(0);
+
+        Assert.Throws<ArgumentException>(() => queue.TryAdd([], [], out _));
     }
 
     [Fact]

@@ -168,7 +168,7 @@ public sealed class RngDeviceTests : IDisposable
         for (int i = 0; i < 10; i++)
         {
             Assert.Null(Ask([], [Buffer(64)]));
-            Transport.Notify(0);
+            Transport.Notify(new QueueNotification(0, 0));
             Transport.Advance(TimeSpan.FromMilliseconds(50));
         }
 

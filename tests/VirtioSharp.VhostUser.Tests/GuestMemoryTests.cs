@@ -1,5 +1,5 @@
 using VirtioSharp.Linux;
-using VirtioSharp.Spec.Split;
+using VirtioSharp.Spec;
 using VirtioSharp.Testing;
 using VirtioSharp.VhostUser.Protocol;
 using VirtioSharp.VhostUser.Tests.Support;

@@ -1,3 +1,4 @@
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 using VirtioSharp.Testing;
 using VirtioSharp.VhostUser.BackEnd;

@@ -49,7 +49,7 @@ public sealed class SteadyStateTests
         using var ram = new GuestRam();
         using var ring = new GuestRing(ram);
         frontEnd.Start(ram, ring);
-        ring.SetDescriptor(200, 0xDEAD_0000, 64, Spec.Split.DescriptorFlags.Write);
+        ring.SetDescriptor(200, 0xDEAD_0000, 64, Spec.DescriptorFlags.Write);
         Flood();
         Assert.Equal(64u, ring.Serve());
         Flood();

@@ -1,6 +1,7 @@
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
+using VirtioSharp.Core.Queues.Packed;
 using VirtioSharp.Core.Queues.Split;
 using VirtioSharp.Spec;
 
@@ -33,7 +34,7 @@ public sealed class DeviceHost : IDeviceServices
         FeatureSet reserved = Traits.Features & Features.Reserved;
         if (!reserved.IsEmpty)
             throw new ArgumentException($"the device offers {reserved}, which belong to the rings and the transport", nameof(device));
-        _slots = [.. Traits.Queues.Select((traits, index) => new QueueSlot(index, traits, device, interrupt, _observer))];
+        _slots = [.. Traits.Queues.Select((traits, index) => new QueueSlot(index, traits, device, interrupt, wakeUp, _observer))];
         device.Attach(this);
     }
 
@@ -95,7 +96,7 @@ public sealed class DeviceHost : IDeviceServices
         Status = DeviceStatus.Reset;
         DriverFeatures = Features.None;
         foreach (QueueSlot slot in _slots)
-            slot.Reset();
+            Guard(slot.Index, slot.Reset);
         Guard(-1, _device.OnReset);
     }
 
@@ -111,15 +112,11 @@ public sealed class DeviceHost : IDeviceServices
         {
             if (slot.Queue is null)
                 continue;
-            slot.Stop();
-            try
+            Guard(slot.Index, () =>
             {
+                slot.Stop();
                 slot.Put(Attach(slot, slot.Layout, slot.At));
-            }
-            catch (QueueException lost)
-            {
-                EnterNeedsReset(slot.Index, lost);
-            }
+            });
         }
     }
 
@@ -133,7 +130,15 @@ public sealed class DeviceHost : IDeviceServices
         QueueSlot slot = Slot(index);
         if (layout.Size > slot.Traits.MaxSize)
             throw new QueueException($"queue size = {layout.Size} of queue {index} is more than the device's {slot.Traits.MaxSize}");
-        slot.Put(Attach(slot, layout, at));
+        DeviceQueue queue = Attach(slot, layout, at);
+        if (slot.Queue is not null)
+        {
+            // Attached again after the old one has stopped, because that may have moved the used index.
+            Guard(index, slot.Stop);
+            queue = Attach(slot, layout, at);
+        }
+
+        slot.Put(queue);
         slot.Layout = layout; // only now: a layout that was refused must not be tried again by SetMemory
     }
 
@@ -142,16 +147,24 @@ public sealed class DeviceHost : IDeviceServices
     public QueueSnapshot DisableQueue(int index)
     {
         QueueSlot slot = Slot(index);
-        QueueSnapshot at = slot.At;
-        slot.Remove();
+        QueueSnapshot at = default;
+        Guard(index, () => at = slot.Remove());
         return at;
+    }
+
+    /// <summary>The driver resets one queue (§2.6.1): it may enable it again, laid out anew. Ignored unless RING_RESET was negotiated.</summary>
+    public void ResetQueue(int index)
+    {
+        QueueSlot slot = Slot(index);
+        if (DriverFeatures.Has(Features.RingReset))
+            Guard(index, () => slot.Remove());
     }
 
     /// <summary>Whether a queue is enabled.</summary>
     public bool IsEnabled(int index) => Slot(index).Queue is not null;
 
-    /// <summary>Whether an enabled queue stands at its very beginning, with nothing available: no driver has written to it yet, as far as we see.</summary>
-    public bool IsUntouched(int index) => Look(index, static queue => queue.Snapshot == default && !queue.HasAvailable());
+    /// <summary>Whether an enabled queue has never shown a chain, though it started at the beginning: no driver has written to it, as far as we see.</summary>
+    public bool IsUntouched(int index) => Slot(index) is { HasServed: false } && Look(index, static queue => queue.Snapshot == default && !queue.HasAvailable());
 
     /// <summary>What a queue has done.</summary>
     public QueueStatistics Statistics(int index) => Slot(index).Statistics;
@@ -201,6 +214,17 @@ public sealed class DeviceHost : IDeviceServices
         for (int index = 0; index < _slots.Length; index++)
             more |= Service(index);
         return more;
+    }
+
+    /// <summary>Shows the driver what devices completed outside of a service (<see cref="IWakeUp.FlushSoon"/>).</summary>
+    public void Flush()
+    {
+        foreach (QueueSlot slot in _slots)
+        {
+            if (slot.NeedsFlush)
+                slot.Queue?.Flush();
+            slot.NeedsFlush = false;
+        }
     }
 
     /// <summary>Reads configuration space; bytes beyond its end read as 0.</summary>
@@ -258,8 +282,9 @@ public sealed class DeviceHost : IDeviceServices
         ? _slots[index]
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
-    private DeviceQueue<SplitDeviceRing> Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
-        new(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
+    private DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) => DriverFeatures.Has(Features.RingPacked)
+        ? new DeviceQueue<PackedDeviceRing>(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at)
+        : new DeviceQueue<SplitDeviceRing>(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
 
     private void Start()
     {
@@ -307,7 +332,17 @@ public sealed class DeviceHost : IDeviceServices
     {
         Status |= DeviceStatus.NeedsReset;
         foreach (QueueSlot slot in _slots)
-            slot.Stop();
+        {
+            try
+            {
+                slot.Stop();
+            }
+            catch (Exception failure) when (failure is not OutOfMemoryException)
+            {
+                _observer.NeedsReset(slot.Index, failure);
+            }
+        }
+
         _observer.NeedsReset(queue, reason);
         if ((Status & DeviceStatus.DriverOk) != 0)
             _interrupt.SignalConfigurationChange();

@@ -24,6 +24,12 @@ public abstract class VirtioDevice
     {
     }
 
+    /// <summary>A queue is about to stop: complete the chains of it that are held, or forget them. Afterwards its memory may be gone.</summary>
+    /// <remarks>Called only when there are such chains. It may wait for I/O that is under way, as nothing else can be done before.</remarks>
+    public virtual void OnStopping(int queue)
+    {
+    }
+
     /// <summary>The driver has reset the device; nothing of the last session may remain.</summary>
     public virtual void OnReset()
     {

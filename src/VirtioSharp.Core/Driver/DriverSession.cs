@@ -1,7 +1,11 @@
+using System.Numerics;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
+using VirtioSharp.Core.Queues.Packed;
 using VirtioSharp.Core.Queues.Split;
 using VirtioSharp.Spec;
+using VirtioSharp.Spec.Packed;
+using VirtioSharp.Spec.Split;
 
 namespace VirtioSharp.Core.Driver;
 
@@ -13,7 +17,9 @@ public sealed class DriverSession : IDisposable
     private const int ResetPolls = 1000;
 
     /// <summary>What this library's driver rings know.</summary>
-    private static readonly FeatureSet RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx;
+    private static readonly FeatureSet RingFeatures =
+        Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.RingPacked | Features.InOrder
+        | Features.NotificationData | Features.RingReset;
 
     private readonly IDriverTransport _transport;
 
@@ -64,6 +70,19 @@ public sealed class DriverSession : IDisposable
         }
     }
 
+    /// <summary>Takes one queue back and gives the device a new one in its place, of another size if need be (§2.6.1.2).</summary>
+    /// <param name="queue">The queue; what is in flight in it will never be used. It must not be used any more.</param>
+    /// <param name="maxSize">The most entries the driver has use for now.</param>
+    /// <exception cref="InvalidOperationException">RING_RESET was not negotiated.</exception>
+    /// <exception cref="QueueException">The device refuses the new queue. The device has been given up (FAILED).</exception>
+    public DriverQueue ResetQueue(DriverQueue queue, int maxSize = 256)
+    {
+        if (!NegotiatedFeatures.Has(Features.RingReset))
+            throw new InvalidOperationException("RING_RESET was not negotiated: only the whole device can be reset");
+        _transport.ResetQueue(queue.Index);
+        return EnableQueue(queue.Index, maxSize);
+    }
+
     /// <summary>Sets DRIVER_OK: the device is live.</summary>
     public void Start() => _transport.WriteStatus(_transport.ReadStatus() | DeviceStatus.DriverOk);
 
@@ -83,18 +102,24 @@ public sealed class DriverSession : IDisposable
         }
     }
 
-    private DriverQueue<SplitDriverRing> LayOut(int index, int maxSize)
+    private DriverQueue LayOut(int index, int maxSize)
     {
         int offered = _transport.ReadMaxQueueSize(index);
         if (offered <= 0)
             throw new QueueException($"queue {index} does not exist: its size reads {offered}");
 
-        // The largest power of two that both have room for; a device may offer any number (§2.7 asks for powers of two).
-        int size = (int)(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Min(offered, maxSize) + 1) / 2);
-        var queue = new DriverQueue<SplitDriverRing>(_transport, index, size, QueueOptions.From(NegotiatedFeatures));
+        DriverQueue queue = NegotiatedFeatures.Has(Features.RingPacked)
+            ? Create<PackedDriverRing>(index, Math.Min(offered, Math.Min(maxSize, PackedLayout.MaxQueueSize)))
+            : Create<SplitDriverRing>(index, LargestPowerOfTwo(Math.Min(offered, Math.Min(maxSize, SplitLayout.MaxQueueSize))));
         _transport.EnableQueue(index, queue.Layout);
         return queue;
     }
+
+    private DriverQueue<TRing> Create<TRing>(int index, int size)
+        where TRing : struct, IDriverRing<TRing> => new(_transport, index, size, QueueOptions.From(NegotiatedFeatures));
+
+    // A device may offer any number for a split queue too (§2.7 asks for powers of two).
+    private static int LargestPowerOfTwo(int atMost) => 1 << BitOperations.Log2((uint)atMost);
 
     private void Negotiate(FeatureSet wanted, FeatureSet withheld)
     {

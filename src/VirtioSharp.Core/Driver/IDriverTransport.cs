@@ -49,8 +49,12 @@ public interface IDriverTransport : IDisposable
     /// <exception cref="QueueException">The device refuses it.</exception>
     void EnableQueue(int index, in QueueLayout layout);
 
-    /// <summary>Sends an available buffer notification.</summary>
-    void Notify(int queue);
+    /// <summary>Takes a queue back from the device while it goes on with the others (§2.6.1). Only with RING_RESET.</summary>
+    /// <exception cref="TransportException">The device does not let go of it.</exception>
+    void ResetQueue(int index);
+
+    /// <summary>Sends an available buffer notification; a transport without NOTIFICATION_DATA uses the queue's index only.</summary>
+    void Notify(QueueNotification notification);
 
     /// <summary>Waits for a used buffer notification of one queue, and takes it.</summary>
     /// <returns>False when the time ran out, or when none can come any more.</returns>

@@ -15,21 +15,25 @@ public unsafe ref struct DeviceChain
     private Segment* _writable;
     private readonly Segment* _readableEnd;
     private readonly Segment* _writableEnd;
+    private readonly DeviceQueue _queue;
     private uint _readOffset;
     private uint _writeOffset;
 
-    internal DeviceChain(in ChainSegments segments)
+    internal DeviceChain(DeviceQueue queue, Segment* items, int readableCount, int count, uint written = 0, ChainFate fate = ChainFate.Completed)
     {
-        _readable = segments.Items;
-        _writable = _readableEnd = _readable + segments.ReadableCount;
-        _writableEnd = _readable + segments.Count;
+        _queue = queue;
+        _readable = items;
+        _writable = _readableEnd = items + readableCount;
+        _writableEnd = items + count;
+        Written = written;
+        Fate = fate;
     }
 
     /// <summary>Bytes written so far: the length the driver will be told.</summary>
     public uint Written { get; private set; }
 
-    /// <summary>Whether the device asked for this chain again later.</summary>
-    internal bool IsPostponed { get; private set; }
+    /// <summary>What becomes of the chain when the call returns.</summary>
+    internal ChainFate Fate { get; private set; }
 
     /// <summary>Bytes that are left to read.</summary>
     public readonly uint ReadableLeft => Left(_readable, _readableEnd, _readOffset);
@@ -110,12 +114,38 @@ public unsafe ref struct DeviceChain
 
     /// <summary>Gives the chain back unserved: it stays the queue's next, and the queue rests until the device is woken.</summary>
     /// <remarks>For a device that cannot serve anybody now (a rate limit). Ask to be woken first: <c>VirtioDevice.WakeAfter</c>.</remarks>
-    /// <exception cref="InvalidOperationException">Something was already written.</exception>
+    /// <exception cref="InvalidOperationException">Something was already written, or the chain is held.</exception>
     public void Postpone()
     {
         if (Written != 0)
             throw new InvalidOperationException($"{Written} bytes of the chain are written: it can be completed, not postponed");
-        IsPostponed = true;
+        MustBeUndecided();
+        Fate = ChainFate.Postponed;
+    }
+
+    /// <summary>Keeps the chain, to be completed later and in any order, while the queue goes on with the next.</summary>
+    /// <remarks>What was read and written before stays so. Do not touch this chain any more; use <see cref="PendingChain.Open"/>.</remarks>
+    /// <exception cref="InvalidOperationException">It is postponed or held already.</exception>
+    public PendingChain Hold()
+    {
+        MustBeUndecided();
+        Fate = ChainFate.Held;
+        return _queue.Hold(ref this);
+    }
+
+    /// <summary>Moves what is left into <paramref name="into"/>.</summary>
+    internal readonly void CopyRest(PendingChain into, RingChain chain)
+    {
+        // Cutting the first segments in place is fine: nobody looks at the chain any more.
+        Cut(_readable, _readableEnd, _readOffset);
+        Cut(_writable, _writableEnd, _writeOffset);
+        into.Hold(chain, new(_readable, (int)(_readableEnd - _readable)), new(_writable, (int)(_writableEnd - _writable)), Written);
+    }
+
+    private static void Cut(Segment* first, Segment* end, uint offset)
+    {
+        if (first < end)
+            *first = new Segment(first->Host + offset, first->Length - offset);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -141,6 +171,23 @@ public unsafe ref struct DeviceChain
         return left - offset;
     }
 
+    private readonly void MustBeUndecided()
+    {
+        if (Fate != ChainFate.Completed)
+            throw new InvalidOperationException("the chain is postponed or held already");
+    }
+
     private static void ThrowTooShort(string part, int bytes) =>
         throw new ChainException($"the {part} part of the request ends {bytes} bytes too early");
+}
+
+/// <summary>What becomes of a chain after its device has looked at it.</summary>
+internal enum ChainFate : byte
+{
+    /// <summary>It is completed.</summary>
+    Completed,
+    /// <summary>It stays the queue's next.</summary>
+    Postponed,
+    /// <summary>It is completed later.</summary>
+    Held,
 }

@@ -21,6 +21,12 @@ internal abstract class DeviceQueue
     /// <summary>Where the device stands in the ring.</summary>
     public abstract QueueSnapshot Snapshot { get; }
 
+    /// <summary>Whether the device has lost the queue: what it still holds is abandoned.</summary>
+    public bool IsStopped { get; private set; }
+
+    /// <summary>Chains that the device holds.</summary>
+    public int Held { get; private protected set; }
+
     /// <summary>Serves up to <paramref name="budget"/> chains, with one publication and at most one interrupt per batch.</summary>
     /// <param name="budget">The most chains to serve now.</param>
     /// <param name="rearm">Whether to ask for notifications when all is served; if not, <see cref="Arm"/> does later.</param>
@@ -34,10 +40,22 @@ internal abstract class DeviceQueue
     /// <summary>Asks the driver to notify again, after a service that did not.</summary>
     /// <returns>True when a chain became available before the driver could know: serve it, no notification will come.</returns>
     public abstract bool Arm();
+
+    /// <summary>Shows the driver what was completed outside of a service.</summary>
+    public abstract void Flush();
+
+    /// <summary>Takes the queue from its device: nothing of it is touched after this.</summary>
+    public void Stop() => IsStopped = true;
+
+    /// <summary>Keeps the chain that the device is looking at.</summary>
+    public abstract PendingChain Hold(ref DeviceChain chain);
+
+    /// <summary>Completes a chain that was held.</summary>
+    public abstract void Complete(PendingChain pending);
 }
 
 /// <summary>The queue's loop, compiled once for each ring format (<typeparamref name="TRing"/> is a struct).</summary>
-internal sealed class DeviceQueue<TRing> : DeviceQueue
+internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     where TRing : struct, IDeviceRing<TRing>
 {
     /// <summary>Chains per publication: enough to share its cost, few enough that the first is not kept waiting.</summary>
@@ -47,12 +65,16 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
     private const int MinSegments = 1024;
 
     private readonly QueueSlot _slot;
+    private readonly PendingChain?[] _pending;          // by the chain's name, made at first need
+    private readonly Queue<PendingChain>? _inOrder;     // with IN_ORDER: what may not be shown before what precedes it
     private GuestMemory _memory;
 #pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
     private TRing _ring;
 #pragma warning restore IDE0044
     private ChainSegments _segments;
-    private ushort _head;
+    private RingChain _chain;
+    private PendingChain? _kept; // _chain, when the device has held it
+    private bool _isServing;
 
     public DeviceQueue(QueueSlot slot, in QueueLayout layout, GuestMemory memory, QueueOptions options, QueueSnapshot at)
     {
@@ -60,6 +82,8 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
         _memory = memory;
         _ring = TRing.Attach(layout, ref _memory, options, at);
         _segments = new ChainSegments(Math.Max(layout.Size, MinSegments));
+        _pending = new PendingChain?[layout.Size];
+        _inOrder = options.InOrder ? new(layout.Size) : null;
     }
 
     public override QueueSnapshot Snapshot => _ring.Snapshot;
@@ -76,6 +100,7 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
             int batch = Math.Min(budget, BatchSize);
             int left = batch;
             ServiceOutcome outcome;
+            _isServing = true;
             try
             {
                 outcome = ServeBatch(ref left);
@@ -83,7 +108,8 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
             finally
             {
                 // Also when the ring broke: what was served before it stays served.
-                PublishBatch();
+                _isServing = false;
+                Flush();
             }
 
             budget -= batch - left;
@@ -108,7 +134,7 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
             {
                 // Outside the loop, so that the loop has no handler to set up for the chains that are well.
                 left--;
-                CompleteFaulty(new ChainFault(ChainFaultKind.Rejected, _head, rejected.Message));
+                Reject(new ChainFault(ChainFaultKind.Rejected, _chain.Id, rejected.Message));
             }
         }
     }
@@ -121,26 +147,33 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
         {
             for (; left > 0; left--)
             {
-                if (!_ring.TryPop(ref _memory, ref _segments, out _head))
+                if (!_ring.TryPop(ref _memory, ref _segments, out _chain))
                     return ServiceOutcome.Idle;
+                if (Held != 0)
+                    MustBeNew(_chain);
+                _kept = null;
                 if (_segments.Fault.Kind != ChainFaultKind.None)
                 {
                     CompleteFaulty(_segments.Fault);
                     continue;
                 }
 
-                var chain = new DeviceChain(_segments);
+                var chain = new DeviceChain(this, _segments.Items, _segments.ReadableCount, _segments.Count);
                 device.OnChain(_slot.Index, ref chain);
-                if (chain.IsPostponed)
+                switch (chain.Fate)
                 {
-                    _ring.UndoPop();
-                    _slot.Postponed++;
-                    return ServiceOutcome.Postponed;
+                    case ChainFate.Completed:
+                        Finish(_chain, chain.Written);
+                        chains++;
+                        bytes += chain.Written;
+                        break;
+                    case ChainFate.Postponed:
+                        _ring.UndoPop(_chain);
+                        _slot.Postponed++;
+                        return ServiceOutcome.Postponed;
+                    default:
+                        break; // held
                 }
-
-                _ring.Push(_head, chain.Written);
-                chains++;
-                bytes += chain.Written;
             }
 
             return ServiceOutcome.More;
@@ -152,15 +185,28 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
         }
     }
 
-    private void CompleteFaulty(ChainFault fault)
+    public override PendingChain Hold(ref DeviceChain chain)
     {
-        _ring.Push(_head, 0);
-        _slot.Chains++;
-        _slot.FaultyChains++;
-        _slot.Observer.ChainFaulted(_slot.Index, fault);
+        PendingChain pending = _kept = PendingFor(_chain);
+        chain.CopyRest(pending, _chain);
+        _inOrder?.Enqueue(pending);
+        return pending;
     }
 
-    private void PublishBatch()
+    public override void Complete(PendingChain pending)
+    {
+        _slot.Chains++;
+        _slot.BytesWritten += pending.Answer ?? 0;
+        if (_inOrder is null)
+            Give(pending);
+        else
+            while (_inOrder.TryPeek(out PendingChain? oldest) && oldest.Answer is not null)
+                Give(_inOrder.Dequeue());
+        if (!_isServing)
+            _slot.FlushSoon();
+    }
+
+    public override void Flush()
     {
         bool any = _slot.Chains != _slot.PublishedChains;
         _slot.PublishedChains = _slot.Chains;
@@ -173,5 +219,65 @@ internal sealed class DeviceQueue<TRing> : DeviceQueue
         {
             _slot.SuppressedInterrupts++;
         }
+    }
+
+    /// <summary>The device threw the chain back, perhaps after it had kept it, or even completed it.</summary>
+    private void Reject(ChainFault fault)
+    {
+        if (_kept is null)
+        {
+            CompleteFaulty(fault);
+            return;
+        }
+
+        if (_kept.IsPending)
+            _kept.Complete(0);
+        Report(fault);
+    }
+
+    private void CompleteFaulty(ChainFault fault)
+    {
+        Finish(_chain, 0);
+        _slot.Chains++;
+        Report(fault);
+    }
+
+    private void Report(ChainFault fault)
+    {
+        _slot.FaultyChains++;
+        _slot.Observer.ChainFaulted(_slot.Index, fault);
+    }
+
+    /// <summary>Puts a chain into the ring, or behind those that must come first.</summary>
+    private void Finish(RingChain chain, uint written)
+    {
+        if (_inOrder is null or { Count: 0 })
+        {
+            _ring.Push(chain, written);
+            return;
+        }
+
+        PendingChain place = PendingFor(chain);
+        place.HoldAnswered(chain, written);
+        _inOrder.Enqueue(place);
+    }
+
+    private void Give(PendingChain pending)
+    {
+        _ring.Push(pending.Chain, pending.Answer ?? 0);
+        pending.Release();
+        Held--;
+    }
+
+    private PendingChain PendingFor(RingChain chain)
+    {
+        Held++;
+        return _pending[chain.Id] ??= new PendingChain(this);
+    }
+
+    private void MustBeNew(RingChain chain)
+    {
+        if (_pending[chain.Id] is { IsTaken: true })
+            throw new QueueException($"chain {chain.Id} was made available again while it is in flight");
     }
 }

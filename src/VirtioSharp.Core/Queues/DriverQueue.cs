@@ -21,7 +21,12 @@ public abstract class DriverQueue
     /// <param name="writable">Where it writes, in order.</param>
     /// <param name="id">Names the chain until <see cref="TryGet"/> returns it.</param>
     /// <returns>False when the queue is too full.</returns>
-    public abstract bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id);
+    /// <exception cref="ArgumentException">There is no buffer (§2.7.4 wants one).</exception>
+    public bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
+    {
+        var buffers = new ChainBuffers(readable, writable);
+        return buffers.Count > 0 ? Add(buffers, out id) : throw new ArgumentException("a chain has one buffer at the least", nameof(writable));
+    }
 
     /// <summary>Takes the next chain that the device has used.</summary>
     /// <param name="id">What <see cref="TryAdd"/> called it.</param>
@@ -34,7 +39,7 @@ public abstract class DriverQueue
     public void Kick()
     {
         if (Publish())
-            Transport.Notify(Index);
+            Transport.Notify(new QueueNotification((ushort)Index, NotificationPosition));
     }
 
     /// <summary>Waits until the device has used something, at the longest <paramref name="timeout"/>; for ever if it is infinite.</summary>
@@ -60,6 +65,10 @@ public abstract class DriverQueue
 
     private protected IDriverTransport Transport { get; }
 
+    private protected abstract ushort NotificationPosition { get; }
+
+    private protected abstract bool Add(ChainBuffers buffers, out ushort id);
+
     private protected abstract bool Publish();
 
     private protected abstract bool RearmInterrupts();
@@ -79,8 +88,7 @@ internal sealed class DriverQueue<TRing> : DriverQueue
 
     public override QueueLayout Layout => _ring.Layout;
 
-    public override bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) =>
-        _ring.TryAdd(readable, writable, out id);
+    private protected override ushort NotificationPosition => _ring.NotificationPosition;
 
     public override bool TryGet(out ushort id, out uint length)
     {
@@ -97,6 +105,8 @@ internal sealed class DriverQueue<TRing> : DriverQueue
             throw;
         }
     }
+
+    private protected override bool Add(ChainBuffers buffers, out ushort id) => _ring.TryAdd(buffers, out id);
 
     private protected override bool Publish() => _ring.Publish();
 

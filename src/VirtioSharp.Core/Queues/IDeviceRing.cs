@@ -18,13 +18,13 @@ internal interface IDeviceRing<TSelf>
     /// <summary>Takes the next available chain. Its buffers, or its fault, are in <paramref name="segments"/>.</summary>
     /// <returns>False when nothing is available.</returns>
     /// <exception cref="QueueException">The ring itself is broken; nothing in it can be trusted any more.</exception>
-    bool TryPop(ref GuestMemory memory, ref ChainSegments segments, out ushort head);
+    bool TryPop(ref GuestMemory memory, ref ChainSegments segments, out RingChain chain);
 
-    /// <summary>Makes the chain popped last available again. Only before anything else is popped or pushed.</summary>
-    void UndoPop();
+    /// <summary>Makes the chain popped last available again. Only before anything else is popped.</summary>
+    void UndoPop(RingChain chain);
 
     /// <summary>Puts a chain into the used ring; the driver sees it with the next <see cref="Publish"/>.</summary>
-    void Push(ushort head, uint written);
+    void Push(RingChain chain, uint written);
 
     /// <summary>Shows the driver all that was pushed since the last time.</summary>
     /// <returns>Whether the driver wants a used buffer notification for it.</returns>

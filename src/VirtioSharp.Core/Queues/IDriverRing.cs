@@ -13,12 +13,17 @@ internal interface IDriverRing<TSelf>
     /// <summary>Where the ring lies, for the device.</summary>
     QueueLayout Layout { get; }
 
-    /// <summary>Chains that can still be added, at the least.</summary>
+    /// <summary>Descriptors that are free: at least as many chains of one buffer can be added.</summary>
     int Free { get; }
 
+    /// <summary>What NOTIFICATION_DATA tells the device: where the next chain will be made available (§2.9).</summary>
+    ushort NotificationPosition { get; }
+
     /// <summary>Adds one chain; the device sees it with the next <see cref="Publish"/>.</summary>
+    /// <param name="buffers">At least one.</param>
+    /// <param name="id">Its name until it is used.</param>
     /// <returns>False when the ring is too full for it.</returns>
-    bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id);
+    bool TryAdd(ChainBuffers buffers, out ushort id);
 
     /// <summary>Shows the device all that was added since the last time.</summary>
     /// <returns>Whether the device wants an available buffer notification for it.</returns>

@@ -3,9 +3,10 @@ using VirtioSharp.Core.Device;
 namespace VirtioSharp.Core.Queues;
 
 /// <summary>What stays of a queue when it is disabled and enabled again: its number, its surroundings and its counts.</summary>
-internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice device, IInterrupt interrupt, IDeviceObserver observer)
+internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice device, IInterrupt interrupt, IWakeUp wakeUp, IDeviceObserver observer)
 {
     private QueueSnapshot _at;
+    private ulong _chainsBefore;
 
     public int Index { get; } = index;
     public QueueTraits Traits { get; } = traits;
@@ -25,8 +26,14 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     /// <summary>Whether the driver notified before DRIVER_OK.</summary>
     public bool NotifiedEarly { get; set; }
 
+    /// <summary>Whether a chain was completed since the queue was enabled.</summary>
+    public bool HasServed => Chains != _chainsBefore;
+
     /// <summary>Whether its next chain waits for the device's alarm.</summary>
     public bool IsResting { get; set; }
+
+    /// <summary>Whether something was completed outside of a service.</summary>
+    public bool NeedsFlush { get; set; }
 
     public ulong Notifications { get; set; }
     public ulong Chains { get; set; }
@@ -43,18 +50,56 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
         new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
 
     /// <summary>Gives the device a queue to use.</summary>
-    public void Put(DeviceQueue queue) => (Queue, IsResting) = (queue, false);
+    public void Put(DeviceQueue queue) => (Queue, IsResting, _chainsBefore) = (queue, false, Chains);
 
-    /// <summary>Takes the queue from the device, and keeps where it stood.</summary>
-    public void Stop() => (_at, Queue) = (At, null);
+    /// <summary>Takes the queue from the device, which may finish what it holds first, and keeps where it stood.</summary>
+    /// <remarks>Whatever the device throws while it finishes, the queue is stopped then.</remarks>
+    public void Stop()
+    {
+        if (Queue is not { } queue)
+            return;
+        Queue = null;
+        try
+        {
+            if (queue.Held > 0)
+                Device.OnStopping(Index);
+        }
+        finally
+        {
+            queue.Flush(); // also what was completed before, and waits for the end of this turn
+            queue.Stop();
+            (_at, NeedsFlush) = (queue.Snapshot, false);
+        }
+    }
 
-    /// <summary>Takes the queue from the device for good.</summary>
-    public void Remove() => (_at, Queue) = (default, null);
+    /// <summary>Takes the queue from the device for good. As for <see cref="Stop"/>.</summary>
+    /// <returns>Where it stood.</returns>
+    public QueueSnapshot Remove()
+    {
+        try
+        {
+            Stop(); // first: what the device finishes moves where it stands
+            return _at;
+        }
+        finally
+        {
+            _at = default;
+        }
+    }
 
-    /// <summary>Back to the beginning; the counts stay.</summary>
+    /// <summary>What was completed outside of a service is to be shown to the driver, at the end of this turn.</summary>
+    public void FlushSoon()
+    {
+        if (NeedsFlush)
+            return;
+        NeedsFlush = true;
+        wakeUp.FlushSoon();
+    }
+
+    /// <summary>Back to the beginning; the counts stay. As for <see cref="Stop"/>.</summary>
     public void Reset()
     {
-        Remove();
         NotifiedEarly = false;
+        Remove();
     }
 }

@@ -78,16 +78,21 @@ public sealed class LoopbackTransport : IDriverTransport
     public void EnableQueue(int index, in QueueLayout layout) => Host.EnableQueue(index, layout);
 
     /// <inheritdoc/>
-    public void Notify(int queue)
+    public void ResetQueue(int index) => Host.ResetQueue(index);
+
+    /// <inheritdoc/>
+    public void Notify(QueueNotification notification)
     {
-        bool more = Host.Notify(queue);
+        bool more = Host.Notify(notification.Queue);
         while (more)
-            more = Host.Service(queue);
+            more = Host.Service(notification.Queue);
+        Flush();
     }
 
     /// <inheritdoc/>
     public bool WaitForInterrupt(int queue, TimeSpan timeout)
     {
+        Flush();
         while (!_wiring.TakeInterrupt(queue))
         {
             // Nobody else runs here: only the device's alarm can still bring an interrupt.
@@ -100,6 +105,8 @@ public sealed class LoopbackTransport : IDriverTransport
             while (Host.Wake())
             {
             }
+
+            Flush();
         }
 
         return true;
@@ -113,11 +120,18 @@ public sealed class LoopbackTransport : IDriverTransport
         Dma.Dispose();
     }
 
+    private void Flush()
+    {
+        if (_wiring.TakeFlush())
+            Host.Flush();
+    }
+
     /// <summary>The two lines from the device back to its driver.</summary>
     private sealed class Wiring(int queues, TimeProvider time) : IInterrupt, IWakeUp
     {
         private readonly bool[] _interrupts = new bool[queues];
         private (long Start, TimeSpan Delay)? _alarm;
+        private bool _needsFlush;
 
         public int ConfigurationChanges { get; private set; }
 
@@ -139,6 +153,15 @@ public sealed class LoopbackTransport : IDriverTransport
         public void WakeAfter(TimeSpan delay) => _alarm = (time.GetTimestamp(), delay);
 
         public void ClearAlarm() => _alarm = null;
+
+        public void FlushSoon() => _needsFlush = true;
+
+        public bool TakeFlush()
+        {
+            bool needed = _needsFlush;
+            _needsFlush = false;
+            return needed;
+        }
 
         public bool TakeInterrupt(int queue)
         {

@@ -46,6 +46,8 @@ internal sealed class BackEndSession : IDisposable
 
     private FeatureSet OfferedFeatures => _host.DeviceFeatures | new FeatureSet(ProtocolFeaturesBit);
 
+    private bool IsPacked => _rings.Features.Has(Features.RingPacked);
+
     /// <summary>Reads and obeys what has arrived.</summary>
     /// <returns>False when the front-end has closed the connection.</returns>
     /// <exception cref="TransportException">It broke the rules; end the session.</exception>
@@ -154,7 +156,7 @@ internal sealed class BackEndSession : IDisposable
                 return true;
             case FrontEndRequest.SetVringBase:
                 VringState start = Read<VringState>(payload);
-                Ring(start.Index).SetBase(start.Num);
+                Ring(start.Index).SetBase(start.Num, IsPacked);
                 return true;
             case FrontEndRequest.SetVringAddr:
                 VringAddress address = Read<VringAddress>(payload);
@@ -172,7 +174,7 @@ internal sealed class BackEndSession : IDisposable
                 return true;
             case FrontEndRequest.GetVringBase:
                 uint stopped = Read<VringState>(payload).Index;
-                Reply(new VringState(stopped, _rings.Stop(Ring(stopped))));
+                Reply(new VringState(stopped, _rings.Stop(Ring(stopped)).ToVringBase(IsPacked)));
                 return true;
             case FrontEndRequest.SetBackEndReqFd:
                 SetBackEndChannel();

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Queues;
 using VirtioSharp.Linux;
 using VirtioSharp.Spec;
 
@@ -75,9 +76,9 @@ internal sealed class RingSet : IDisposable
 
     /// <summary>Stops a ring.</summary>
     /// <returns>Where to go on from.</returns>
-    public ushort Stop(Vring ring)
+    public QueueSnapshot Stop(Vring ring)
     {
-        ushort at = ring.Stop();
+        QueueSnapshot at = ring.Stop();
 
         // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
         if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(other => other.IsStarted))

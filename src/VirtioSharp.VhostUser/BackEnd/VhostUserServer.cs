@@ -44,7 +44,7 @@ public sealed class VhostUserServer : IDisposable
         {
             // Legacy drivers reach a back-end like any other: the front-end hides the transport.
             AllowLegacy = true,
-            RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout,
+            RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout | Features.RingPacked | Features.InOrder,
             Observer = _surroundings,
         })
         {
@@ -201,16 +201,24 @@ public sealed class VhostUserServer : IDisposable
         }
     }
 
+    /// <summary>Shows the driver what the device completed by itself.</summary>
+    private sealed class Flusher(VhostUserServer server) : IDeferred
+    {
+        public void TakeTurn() => server._host.Flush();
+    }
+
     /// <summary>What the device's host sees of this server.</summary>
     private sealed class Surroundings : IInterrupt, IWakeUp, IDeviceObserver, IDeferred
     {
         private readonly VhostUserServer _server;
         private readonly ILoopTimer _alarm;
+        private readonly Flusher _flush;
 
         public Surroundings(VhostUserServer server)
         {
             _server = server;
             _alarm = server._loop.CreateTimer(TakeTurn);
+            _flush = new Flusher(server);
         }
 
         public void DisarmAlarm() => _alarm.Disarm();
@@ -220,6 +228,8 @@ public sealed class VhostUserServer : IDisposable
         public void SignalConfigurationChange() => _server._connection?.Session.SignalConfigurationChange();
 
         public void WakeAfter(TimeSpan delay) => _alarm.Arm(delay);
+
+        public void FlushSoon() => _server._loop.Defer(_flush);
 
         public void ChainFaulted(int queue, ChainFault fault)
         {

@@ -24,7 +24,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     private EventFd? _error;
     private VringAddress? _address;
     private ulong _kicks;
-    private ushort _base;
+    private QueueSnapshot _at;
 
     public int Index { get; } = index;
 
@@ -53,11 +53,12 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
         Size = (int)size;
     }
 
-    public void SetBase(uint number)
+    /// <summary>Where to go on: 16 bits of available index, or the two halves of a packed ring.</summary>
+    public void SetBase(uint number, bool packed)
     {
-        if (number > ushort.MaxValue)
+        if (!packed && number > ushort.MaxValue)
             throw new TransportException($"ring {Index}: base = 0x{number:x} is more than 16 bits");
-        _base = (ushort)number;
+        _at = QueueSnapshot.FromVringBase(number, packed);
     }
 
     public void SetAddress(in VringAddress address) => _address = address;
@@ -86,7 +87,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
             ToGuest(address.Descriptor, "descriptor"),
             ToGuest(address.Available, "available"),
             ToGuest(address.Used, "used"));
-        host.EnableQueue(Index, layout, new QueueSnapshot(_base));
+        host.EnableQueue(Index, layout, _at);
         IsRunning = true;
         _kicks = 0;
         loop.Defer(this);
@@ -97,24 +98,24 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     {
         if (!IsRunning)
             return;
-        _base = host.DisableQueue(Index).NextAvailable;
+        _at = host.DisableQueue(Index);
         IsRunning = false;
     }
 
     /// <summary>Stops the ring.</summary>
-    /// <returns>The available index to go on from.</returns>
-    public ushort Stop()
+    /// <returns>Where to go on from.</returns>
+    public QueueSnapshot Stop()
     {
         Pause();
         DropKick();
-        return _base;
+        return _at;
     }
 
     /// <summary>Back to how a new session finds it, but for the call and error descriptors, which the front-end does not send again.</summary>
     public void Reset()
     {
         Stop();
-        (IsEnabled, _address, _base, Size) = (false, null, 0, 0);
+        (IsEnabled, _address, _at, Size) = (false, null, default, 0);
     }
 
     public void SignalCall() => _call?.Signal();

@@ -25,6 +25,7 @@ internal sealed class VhostUserTransport : IDriverTransport
     private readonly EventFd _call = EventFd.Create();
     private DeviceStatus _status;
     private bool _enabled;
+    private bool _packed;
 
     public VhostUserTransport(UnixSocket socket)
     {
@@ -48,9 +49,16 @@ internal sealed class VhostUserTransport : IDriverTransport
 
     public static VhostUserTransport Connect(string path) => new(UnixSocket.Connect(path));
 
-    public FeatureSet ReadDeviceFeatures() => new(Ask(1 /* GET_FEATURES */) & ~ProtocolFeatures);
+    /// <summary>Features that the driver is not told of.</summary>
+    public FeatureSet Hidden { get; init; }
 
-    public void WriteDriverFeatures(FeatureSet features) => Send(2 /* SET_FEATURES */, [features.Low | ProtocolFeatures]);
+    public FeatureSet ReadDeviceFeatures() => new FeatureSet(Ask(1 /* GET_FEATURES */) & ~ProtocolFeatures) - Hidden;
+
+    public void WriteDriverFeatures(FeatureSet features)
+    {
+        _packed = features.Has(Features.RingPacked);
+        Send(2 /* SET_FEATURES */, [features.Low | ProtocolFeatures]);
+    }
 
     public DeviceStatus ReadStatus() => _status;
 
@@ -79,14 +87,17 @@ internal sealed class VhostUserTransport : IDriverTransport
         _enabled = true;
         // A ring's state is u32 index, u32 number; an address message u32 index, u32 flags and four u64.
         Send(8 /* SET_VRING_NUM */, [(ulong)layout.Size << 32]);
-        Send(10 /* SET_VRING_BASE */, [0]);
+        // A packed ring starts with both wrap counters at 1: bit 15 of either half.
+        Send(10 /* SET_VRING_BASE */, [_packed ? 0x8000_8000UL << 32 : 0]);
         Send(9 /* SET_VRING_ADDR */, [0, User(layout.DescriptorArea), User(layout.DeviceArea), User(layout.DriverArea), 0]);
         Send(13 /* SET_VRING_CALL */, [0], _call.Descriptor);
         Send(12 /* SET_VRING_KICK */, [0], _kick.Descriptor);
         Send(18 /* SET_VRING_ENABLE */, [1UL << 32]);
     }
 
-    public void Notify(int queue) => _kick.Signal();
+    public void ResetQueue(int index) => throw new NotSupportedException();
+
+    public void Notify(QueueNotification notification) => _kick.Signal();
 
     public bool WaitForInterrupt(int queue, TimeSpan timeout)
     {

@@ -3,6 +3,7 @@ using FsCheck.Fluent;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Core.Tests.Support;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 using VirtioSharp.Testing;
 using Xunit;

@@ -2,7 +2,7 @@ using VirtioSharp.Core.Queues;
 using VirtioSharp.Core.Tests.Support;
 using VirtioSharp.Spec.Split;
 using Xunit;
-using static VirtioSharp.Spec.Split.DescriptorFlags;
+using static VirtioSharp.Spec.DescriptorFlags;
 
 namespace VirtioSharp.Core.Tests.Queues;
 

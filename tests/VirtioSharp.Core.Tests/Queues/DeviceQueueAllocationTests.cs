@@ -1,5 +1,6 @@
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Core.Tests.Support;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 using Xunit;
 

@@ -2,6 +2,7 @@ using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Core.Queues.Split;
 using VirtioSharp.Core.Tests.Support;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 using VirtioSharp.Testing;
 using Xunit;
@@ -64,6 +65,7 @@ public sealed class InterruptTests : IDisposable
     }
 
     [Fact]
+    [Proves("NOTIFY_ON_EMPTY", "in process")]
     public void NOTIFY_ON_EMPTY_interrupts_against_the_flag_when_the_ring_ran_empty()
     {
         SplitDeviceRing ring = Attach(eventIdx: false, notifyOnEmpty: true);
@@ -75,6 +77,20 @@ public sealed class InterruptTests : IDisposable
     }
 
     [Fact]
+    [Proves("NOTIFY_ON_EMPTY", "in process")]
+    public void NOTIFY_ON_EMPTY_interrupts_against_the_event_too_and_not_while_more_is_available()
+    {
+        SplitDeviceRing ring = Attach(eventIdx: true, notifyOnEmpty: true);
+        Serve(ref ring);
+        _raw.UsedEvent = 100;
+        _raw.Offer(0);
+
+        Assert.False(Serve(ref ring, chains: 1));
+        Assert.True(Serve(ref ring, chains: 0, served: 1));
+    }
+
+    [Fact]
+    [Proves("NOTIFY_ON_EMPTY", "in process")]
     public void Nothing_used_interrupts_nobody()
     {
         SplitDeviceRing ring = Attach(eventIdx: false, notifyOnEmpty: true);
@@ -128,8 +144,8 @@ public sealed class InterruptTests : IDisposable
             _raw.Offer(0);
         for (int i = 0; i < Math.Max(chains, served); i++)
         {
-            Assert.True(ring.TryPop(ref _memory, ref _segments, out ushort head));
-            ring.Push(head, 0);
+            Assert.True(ring.TryPop(ref _memory, ref _segments, out RingChain chain));
+            ring.Push(chain, 0);
         }
 
         return ring.Publish();

@@ -3,7 +3,7 @@ using VirtioSharp.Core.Tests.Support;
 using VirtioSharp.Spec.Split;
 using VirtioSharp.Testing;
 using Xunit;
-using static VirtioSharp.Spec.Split.DescriptorFlags;
+using static VirtioSharp.Spec.DescriptorFlags;
 
 namespace VirtioSharp.Core.Tests.Queues;
 

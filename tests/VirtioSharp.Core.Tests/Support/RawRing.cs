@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 
 namespace VirtioSharp.Core.Tests.Support;
@@ -12,6 +13,7 @@ internal sealed class RawRing
     private readonly DmaBuffer _driver;
     private readonly DmaBuffer _device;
     private readonly int _size;
+    private ushort _taken;
 
     public RawRing(DmaArena arena, int size)
     {
@@ -65,6 +67,29 @@ internal sealed class RawRing
     {
         Word(_driver, SplitLayout.RingOffset + 2 * (AvailableIndex % _size)) = head;
         AvailableIndex++;
+    }
+
+    /// <summary>Describes a chain in the descriptors from <paramref name="head"/> on, and makes it available.</summary>
+    public void Offer(ushort head, params ReadOnlySpan<Entry> chain)
+    {
+        for (int i = 0; i < chain.Length; i++)
+        {
+            ushort next = (ushort)(head + i + 1);
+            DescriptorFlags more = i + 1 < chain.Length ? DescriptorFlags.Next : DescriptorFlags.None;
+            this[head + i] = new Descriptor(chain[i].Address, chain[i].Length, chain[i].Flags | more, next);
+        }
+
+        Offer(head);
+    }
+
+    /// <summary>Takes the next used chain, as a driver does.</summary>
+    public bool TryTakeUsed(out UsedElement used)
+    {
+        used = Used(_taken);
+        if (_taken == UsedIndex)
+            return false;
+        _taken++;
+        return true;
     }
 
     /// <summary>Says that a chain was used, as a device does.</summary>

@@ -15,5 +15,10 @@ internal sealed class RecordingLine : IInterrupt, IWakeUp
 
     public void SignalConfigurationChange() => ConfigurationChanges++;
 
+    /// <summary>Times that a device wanted what it completed to be shown.</summary>
+    public int Flushes { get; private set; }
+
     public void WakeAfter(TimeSpan delay) => Alarm = delay;
+
+    public void FlushSoon() => Flushes++;
 }

@@ -1,20 +1,26 @@
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
-using VirtioSharp.Core.Queues.Split;
+using VirtioSharp.Core.Queues.Packed;
+using VirtioSharp.Spec.Packed;
 using Xunit;
 
 namespace VirtioSharp.Core.Tests.Support;
 
-/// <summary>Both ends of one split ring beside a plain model of it. Every step is checked against the model.</summary>
+/// <summary>Both ends of one ring, of either format, beside a plain model of it. Every step is checked against the model.</summary>
 /// <remarks>
 /// <code>
 /// Add → added → Publish → offered → Pop → popped → Push → pushed → Publish → used → Get
 /// </code>
 /// Either end may sleep once it has re-armed and found nothing. From then on the other end's next publication must
-/// notify it: a sleeper that is not notified of work is a lost notification.
+/// notify it: a sleeper that is not notified of work is a lost notification. With IN_ORDER the device end uses one
+/// element for several chains. Whenever the device holds nothing, it may go and come back by its snapshot.
 /// </remarks>
-internal sealed class RingPair : IDisposable
+internal sealed class RingPair<TDriver, TDevice> : IDisposable
+    where TDriver : struct, IDriverRing<TDriver>
+    where TDevice : struct, IDeviceRing<TDevice>
 {
+    private static readonly bool Packed = typeof(TDevice) == typeof(PackedDeviceRing);
+
     private readonly DmaArena _arena;
     private readonly DmaBuffer[] _readable;
     private readonly DmaBuffer[] _writable;
@@ -26,24 +32,25 @@ internal sealed class RingPair : IDisposable
     private readonly List<Chain> _popped = [];
     private readonly Queue<Chain> _pushed = new();
     private readonly Queue<Chain> _used = new();
-    private readonly bool _indirect;
-    private SplitDriverRing _driver;
-    private SplitDeviceRing _device;
+    private readonly QueueOptions _options;
+    private TDriver _driver;
+    private TDevice _device;
     private GuestMemory _memory;
     private ChainSegments _segments;
     private int _free;
+    private long _chainsAdded;
+    private long _slotsAdded;
     private bool _deviceSleeps;
     private bool _driverSleeps;
 
-    public RingPair(int size, bool indirect, bool eventIdx, int seed)
+    public RingPair(int size, QueueOptions options, int seed)
     {
-        _name = $"size {size}, indirect {indirect}, event index {eventIdx}, seed {seed}";
-        (_size, _indirect, _random, _free) = (size, indirect, new Random(seed), size);
+        _name = $"{typeof(TDriver).Name}, size {size}, {options}, seed {seed}";
+        (_size, _options, _random, _free) = (size, options, new Random(seed), size);
         _arena = DmaArena.CreateLocal(new GuestAddress(0x1_0000_0000), 1 << 16);
-        var options = new QueueOptions(indirect, eventIdx, NotifyOnEmpty: false);
-        _driver = SplitDriverRing.Create(size, _arena, options);
+        _driver = TDriver.Create(size, _arena, options);
         _memory = new GuestMemory(MemoryMap.Create([_arena.Region]));
-        _device = SplitDeviceRing.Attach(_driver.Layout, ref _memory, options, default);
+        _device = TDevice.Attach(_driver.Layout, ref _memory, options, default);
         _segments = new ChainSegments(64);
         _readable = Buffers();
         _writable = Buffers();
@@ -55,16 +62,34 @@ internal sealed class RingPair : IDisposable
 
     public long Notifications { get; private set; }
 
-    private sealed record Chain(ushort Id, int Descriptors, int ReadFrom, int Readable, int WriteFrom, int Writable)
+    public long Returns { get; private set; }
+
+    private sealed class Chain(ushort id, int slots, int readFrom, int readable, int writeFrom, int writable)
     {
-        public uint Room => (uint)Enumerable.Range(WriteFrom + 1, Writable).Sum();
+        public ushort Id => id;
+
+        public int Slots => slots;
+
+        public int ReadFrom => readFrom;
+
+        public int Readable => readable;
+
+        public int WriteFrom => writeFrom;
+
+        public int Writable => writable;
+
+        /// <summary>Buffer i has i + 1 bytes.</summary>
+        public uint Room => (uint)(writable * (2 * writeFrom + writable + 1) / 2);
 
         public uint Length { get; set; }
+
+        /// <summary>What the device's ring calls it.</summary>
+        public RingChain Ring { get; set; }
     }
 
     public void Step()
     {
-        switch (_random.Next(10))
+        switch (_random.Next(31) == 30 ? -1 : _random.Next(10))
         {
             case 0 or 1 or 2: Add(); break;
             case 3 or 4: Offer(); break;
@@ -72,6 +97,7 @@ internal sealed class RingPair : IDisposable
             case 6: Push(); break;
             case 7: PublishUsed(); break;
             case 8: Collect(); break;
+            case -1: Return(); break;
             default: Sleep(); break;
         }
     }
@@ -82,7 +108,7 @@ internal sealed class RingPair : IDisposable
     {
         int readable = _random.Next(4), writable = _random.Next(readable == 0 ? 1 : 0, 4);
         int readFrom = _random.Next(8 - readable), writeFrom = _random.Next(8 - writable);
-        int needed = _indirect && readable + writable > 1 ? 1 : readable + writable;
+        int needed = _options.Indirect && readable + writable > 1 ? 1 : readable + writable;
 
         bool fits = _driver.TryAdd(_readable.AsSpan(readFrom, readable), _writable.AsSpan(writeFrom, writable), out ushort id);
 
@@ -91,7 +117,9 @@ internal sealed class RingPair : IDisposable
             return;
         _free -= needed;
         Check(_driver.Free == _free, "the ring knows what is free");
+        Check(Packed || !_options.InOrder || id == _slotsAdded % _size, "IN_ORDER: descriptors are used in ring order (§2.7.5)");
         _added.Enqueue(new Chain(id, needed, readFrom, readable, writeFrom, writable));
+        (_chainsAdded, _slotsAdded) = (_chainsAdded + 1, _slotsAdded + needed);
     }
 
     private void Offer()
@@ -103,6 +131,7 @@ internal sealed class RingPair : IDisposable
         bool notify = _driver.Publish();
 
         Check(any || !notify, "no notification without a new chain");
+        Check(_driver.NotificationPosition == Position, "NOTIFICATION_DATA tells where the next chain will be");
         Check(!any || !_deviceSleeps || notify, "a sleeping device is notified");
         if (notify)
         {
@@ -120,17 +149,18 @@ internal sealed class RingPair : IDisposable
         for (int budget = _random.Next(1, _size + 1); budget > 0; budget--)
         {
             Check(_device.HasAvailable() == _offered.Count > 0, "the device sees what was published, and no more");
-            if (!_device.TryPop(ref _memory, ref _segments, out ushort head))
+            if (!_device.TryPop(ref _memory, ref _segments, out RingChain chain))
                 return;
             if (_random.Next(8) == 0)
             {
-                _device.UndoPop();
+                _device.UndoPop(chain);
                 return;
             }
 
             Chain expected = _offered.Dequeue();
-            Check(head == expected.Id, "chains come in the order in which they were added");
+            Check(chain.Id == expected.Id, "chains come in the order in which they were added");
             CheckSegments(expected);
+            expected.Ring = chain;
             _popped.Add(expected);
         }
     }
@@ -139,12 +169,39 @@ internal sealed class RingPair : IDisposable
     {
         if (_popped.Count == 0)
             return;
-        Chain chain = _popped[_random.Next(_popped.Count)]; // in any order
-        _popped.Remove(chain);
+        if (_options.InOrder)
+        {
+            PushBatch(_popped[.._random.Next(1, _popped.Count + 1)]);
+            return;
+        }
+
+        int any = _random.Next(_popped.Count);
+        Chain chain = _popped[any];
+        _popped.RemoveAt(any);
         uint written = (uint)_random.Next(40);
         chain.Length = Math.Min(written, chain.Room);
-        _device.Push(chain.Id, written);
+        _device.Push(chain.Ring, written);
         _pushed.Enqueue(chain);
+    }
+
+    /// <summary>Uses the oldest chains with one element that names the last of them (§2.7.9, §2.8.8).</summary>
+    private void PushBatch(List<Chain> batch)
+    {
+        Chain last = batch[^1];
+        uint written = (uint)_random.Next(40);
+        if (Packed)
+            _device.Push(new RingChain(last.Id, (ushort)batch.Sum(chain => chain.Slots)), written);
+        else
+            _device.Push(last.Ring, written);
+        foreach (Chain chain in batch)
+        {
+            chain.Length = chain == last ? Math.Min(written, chain.Room) : chain.Room; // what is skipped counts as full
+            if (!Packed && chain != last)
+                _device.Push(new RingChain(ushort.MaxValue, 0), 0xBAD); // moves the index; the driver must not look at it
+            _pushed.Enqueue(chain);
+        }
+
+        _popped.RemoveRange(0, batch.Count);
     }
 
     private void PublishUsed()
@@ -177,10 +234,28 @@ internal sealed class RingPair : IDisposable
                 return;
             Chain expected = _used.Dequeue();
             Check(id == expected.Id && length == expected.Length, "a used chain comes with its length, cut to its room");
-            _free += expected.Descriptors;
+            _free += expected.Slots;
             Check(_driver.Free == _free, "a used chain is free again");
             Completed++;
         }
+    }
+
+    /// <summary>Where the next chain will be made available, as NOTIFICATION_DATA has it (§2.9).</summary>
+    private ushort Position => Packed
+        ? PackedLayout.EventPosition((int)(_slotsAdded % _size), _slotsAdded / _size % 2 == 0)
+        : (ushort)_chainsAdded;
+
+    /// <summary>The device goes, and another takes its place from the snapshot, which went over the wire as a vring base.</summary>
+    private void Return()
+    {
+        if (_popped.Count > 0 || _pushed.Count > 0)
+            return;
+        QueueSnapshot at = _device.Snapshot;
+        var told = QueueSnapshot.FromVringBase(at.ToVringBase(Packed), Packed);
+        Check(told == at, "a vring base is the whole snapshot");
+        _device = TDevice.Attach(_driver.Layout, ref _memory, _options, told);
+        _deviceSleeps = false; // it looks before it sleeps
+        Returns++;
     }
 
     private void Sleep()

@@ -26,6 +26,9 @@ internal sealed class ScriptedDevice : VirtioDevice
 
     public Action? Configuration { get; set; }
 
+    /// <summary>What to do when a queue stops in which chains are held.</summary>
+    public Action? Stopping { get; set; }
+
     /// <summary>Chains that reached the device.</summary>
     public int Chains { get; private set; }
 
@@ -51,6 +54,8 @@ internal sealed class ScriptedDevice : VirtioDevice
         Features = features;
         Start?.Invoke();
     }
+
+    public override void OnStopping(int queue) => Stopping?.Invoke();
 
     public override void OnReset() => Restart?.Invoke();
 

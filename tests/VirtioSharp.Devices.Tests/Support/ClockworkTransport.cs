@@ -65,9 +65,11 @@ internal sealed class ClockworkTransport : IDriverTransport, IInterrupt, IWakeUp
 
     public void EnableQueue(int index, in QueueLayout layout) => Host.EnableQueue(index, layout);
 
-    public void Notify(int queue)
+    public void ResetQueue(int index) => Host.ResetQueue(index);
+
+    public void Notify(QueueNotification notification)
     {
-        while (Host.Notify(queue))
+        while (Host.Notify(notification.Queue))
         {
         }
     }
@@ -87,6 +89,8 @@ internal sealed class ClockworkTransport : IDriverTransport, IInterrupt, IWakeUp
     }
 
     public void WakeAfter(TimeSpan delay) => Alarm = delay;
+
+    public void FlushSoon() => Host.Flush();
 
     public void Dispose() => Dma.Dispose();
 }

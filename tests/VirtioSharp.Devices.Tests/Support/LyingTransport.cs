@@ -78,7 +78,11 @@ internal sealed unsafe class LyingTransport : IDriverTransport
 
     public void EnableQueue(int index, in QueueLayout layout) => Layout = layout;
 
-    public void Notify(int queue) => Notified?.Invoke();
+    public void ResetQueue(int index)
+    {
+    }
+
+    public void Notify(QueueNotification notification) => Notified?.Invoke();
 
     public bool WaitForInterrupt(int queue, TimeSpan timeout) => false;
 

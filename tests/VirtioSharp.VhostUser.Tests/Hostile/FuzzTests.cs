@@ -174,7 +174,7 @@ public sealed class FuzzTests : HostileTest
                     random.NextBytes(ram.Bytes((ulong)random.Next(0x100), 64));
                     break;
                 case 1 when (ushort)(ring.AvailableIndex - ring.UsedIndex) < ring.Size:
-                    ring.SetDescriptor(random.Next(16), Pick(ring.Buffer, Pick(Oddities), ram.Start), (uint)Pick<ulong>(64, Pick(Oddities)), (Spec.Split.DescriptorFlags)random.Next(8), (ushort)random.Next(17));
+                    ring.SetDescriptor(random.Next(16), Pick(ring.Buffer, Pick(Oddities), ram.Start), (uint)Pick<ulong>(64, Pick(Oddities)), (Spec.DescriptorFlags)random.Next(8), (ushort)random.Next(17));
                     ring.Offer((ushort)random.Next(16));
                     break;
                 case 2 when random.Next(20) == 0:

@@ -7,7 +7,7 @@ using VirtioSharp.VhostUser.BackEnd;
 using VirtioSharp.VhostUser.Protocol;
 using VirtioSharp.VhostUser.Tests.Support;
 using Xunit;
-using static VirtioSharp.Spec.Split.DescriptorFlags;
+using static VirtioSharp.Spec.DescriptorFlags;
 
 namespace VirtioSharp.VhostUser.Tests.Hostile;
 

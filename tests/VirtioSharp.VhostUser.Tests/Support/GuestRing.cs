@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using VirtioSharp.Linux;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 using Xunit;
 

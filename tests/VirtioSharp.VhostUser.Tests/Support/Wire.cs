@@ -6,7 +6,7 @@ namespace VirtioSharp.VhostUser.Tests.Support;
 internal static class Wire
 {
     /// <summary>VHOST_USER_F_PROTOCOL_FEATURES, and the virtio features that the tests negotiate.</summary>
-    public const ulong ProtocolFeatures = 1UL << 30, Version1 = 1UL << 32, EventIdx = 1UL << 29, IndirectDesc = 1UL << 28, RingPacked = 1UL << 34;
+    public const ulong ProtocolFeatures = 1UL << 30, Version1 = 1UL << 32, EventIdx = 1UL << 29, IndirectDesc = 1UL << 28, AccessPlatform = 1UL << 33;
 
     /// <summary>The header's second word.</summary>
     public const uint Version = 1, Reply = 4, NeedReply = 8;

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 
 namespace VirtioSharp.Core.Queues.Split;
@@ -30,20 +31,20 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
     private ushort _nextUsed;
     private ushort _published;
 
-    private SplitDeviceRing(in SplitRingAreas areas, QueueOptions options, QueueSnapshot at)
+    private SplitDeviceRing(int size, in RingAreas areas, QueueOptions options, QueueSnapshot at)
     {
         _descriptors = (Descriptor*)areas.Descriptors;
         _driverArea = areas.Driver;
         _deviceArea = areas.Device;
-        _size = areas.Size;
-        _mask = (ushort)(areas.Size - 1);
-        (_indirect, _eventIdx, _notifyOnEmpty) = options;
+        _size = size;
+        _mask = (ushort)(size - 1);
+        (_indirect, _eventIdx, _notifyOnEmpty, _) = options; // IN_ORDER is the queue's to keep
         _nextAvailable = _seenAvailable = at.NextAvailable;
         _nextUsed = _published = Volatile.Read(ref UsedIndex);
     }
 
     public static SplitDeviceRing Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at) =>
-        new(SplitRingAreas.Locate(layout, ref memory), options, at);
+        new(layout.Size, RingAreas.OfSplit(layout, ref memory), options, at);
 
     public readonly QueueSnapshot Snapshot => new(_nextAvailable);
 
@@ -65,20 +66,21 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         return true;
     }
 
-    public bool TryPop(ref GuestMemory memory, ref ChainSegments segments, out ushort head)
+    public bool TryPop(ref GuestMemory memory, ref ChainSegments segments, out RingChain chain)
     {
         if (!HasAvailable())
         {
-            head = 0;
+            chain = default;
             return false;
         }
 
-        head = ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask];
+        ushort head = ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask];
         if (head >= _size)
             ThrowHead(head);
         _nextAvailable++;
         segments.Clear();
         Walk(head, ref memory, ref segments);
+        chain = new RingChain(head, 0);
         return true;
     }
 
@@ -165,11 +167,11 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         segments.Fail(most < count ? ChainFaultKind.TooManyBuffers : ChainFaultKind.IndirectLoop, most);
     }
 
-    public void UndoPop() => _nextAvailable--;
+    public void UndoPop(RingChain chain) => _nextAvailable--;
 
-    public void Push(ushort head, uint written)
+    public void Push(RingChain chain, uint written)
     {
-        ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask] = new UsedElement(head, written);
+        ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask] = new UsedElement(chain.Id, written);
         _nextUsed++;
     }
 
@@ -186,7 +188,11 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         Interlocked.MemoryBarrier();
 
         if (_notifyOnEmpty && _nextAvailable == Volatile.Read(ref AvailableIndex))
+        {
+            _mayBeSuppressed = true; // this is a notification, too
             return true;
+        }
+
         if (!_eventIdx)
             return (Volatile.Read(ref *(ushort*)(_driverArea + SplitLayout.FlagsOffset)) & SplitLayout.NoInterrupt) == 0;
 

@@ -1,5 +1,6 @@
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
+using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 
 namespace VirtioSharp.Core.Queues.Split;
@@ -11,26 +12,15 @@ namespace VirtioSharp.Core.Queues.Split;
 /// </remarks>
 internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
 {
-    /// <summary>What the driver knows of the chain that starts at a descriptor, and where its list goes on.</summary>
-    private struct Entry
-    {
-        public ushort Next;        // in the free list, and in a chain that is in flight
-        public ushort Count;       // descriptors of the chain that starts here; 0 when none does
-        public uint Writable;      // bytes the device may write to it
-        public ushort Available;   // the available index that it was added at
-    }
-
-    /// <summary>Entries of the indirect table that each descriptor has ready; longer chains go into the ring itself.</summary>
-    private const int IndirectEntries = 16;
-
     private readonly Descriptor* _descriptors;
     private readonly byte* _driverArea;
     private readonly byte* _deviceArea;
-    private readonly Entry[] _entries;
-    private readonly DmaBuffer _tables;
+    private readonly DriverChains _chains;
+    private readonly ushort[] _next; // the list that each descriptor is in: free, or a chain in flight
+    private readonly IndirectTables _tables;
     private readonly ushort _mask;
-    private readonly bool _indirect;
     private readonly bool _eventIdx;
+    private readonly bool _inOrder;
     private ushort _firstFree;
     private ushort _nextAvailable;
     private ushort _published;
@@ -48,13 +38,13 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         _driverArea = driver.Host;
         _deviceArea = device.Host;
         _mask = (ushort)(size - 1);
-        (_indirect, _eventIdx, _) = options; // NOTIFY_ON_EMPTY is the device's to obey
-        if (_indirect)
-            _tables = arena.Allocate(size * IndirectEntries * Descriptor.Size, SplitLayout.DescriptorTableAlignment);
-
-        _entries = new Entry[size];
+        _eventIdx = options.EventIdx;
+        _inOrder = options.InOrder;
+        _chains = new DriverChains(size, options.InOrder);
+        _tables = options.Indirect ? new IndirectTables(size, arena) : default;
+        _next = new ushort[size];
         for (int i = 0; i < size; i++)
-            _entries[i].Next = (ushort)(i + 1);
+            _next[i] = (ushort)((i + 1) & _mask);
         Free = size;
     }
 
@@ -64,70 +54,62 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
 
     public int Free { get; private set; }
 
+    public readonly ushort NotificationPosition => _nextAvailable;
+
     private readonly ref ushort AvailableIndex => ref *(ushort*)(_driverArea + SplitLayout.IndexOffset);
 
     private readonly ref ushort UsedIndex => ref *(ushort*)(_deviceArea + SplitLayout.IndexOffset);
 
-    public bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
+    public bool TryAdd(ChainBuffers buffers, out ushort id)
     {
-        int count = readable.Length + writable.Length;
-        if (count == 0)
-            throw new ArgumentException("a chain has at least one buffer (§2.7.4)", nameof(writable));
-
         id = _firstFree;
-        bool indirect = _indirect && count is > 1 and <= IndirectEntries && Free > 0;
-        int needed = indirect ? 1 : count;
-        if (needed > Free)
+        int count = buffers.Count;
+        bool indirect = _tables.Suits(count);
+        int slots = indirect ? 1 : count;
+        if (slots > Free)
             return false;
 
-        ulong room = 0;
         if (indirect)
-        {
-            DmaBuffer table = _tables.Slice(id * IndirectEntries * Descriptor.Size, count * Descriptor.Size);
-            var entries = (Descriptor*)table.Host;
-            for (int i = 0; i < count; i++)
-                entries[i] = Describe(readable, writable, i, i + 1 < count ? (ushort)(i + 1) : null, ref room);
-            _descriptors[id] = new Descriptor(table.Address.Value, (uint)table.Length, DescriptorFlags.Indirect, 0);
-            _firstFree = _entries[id].Next;
-        }
+            AddIndirect(buffers, id);
         else
-        {
-            ushort index = id;
-            for (int i = 0; i < count; i++)
-            {
-                ushort next = _entries[index].Next;
-                _descriptors[index] = Describe(readable, writable, i, i + 1 < count ? next : null, ref room);
-                index = next;
-            }
-
-            _firstFree = index;
-        }
-
-        Free -= needed;
-        _entries[id].Count = (ushort)needed;
-        _entries[id].Writable = (uint)Math.Min(room, uint.MaxValue);
-        _entries[id].Available = _nextAvailable;
+            AddDirect(buffers);
+        Free -= slots;
+        _chains.Add(id, slots, buffers.WritableBytes);
         ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask] = id;
         _nextAvailable++;
         return true;
     }
 
-    private static Descriptor Describe(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, int i, ushort? next, ref ulong room)
+    private void AddDirect(ChainBuffers buffers)
     {
-        DescriptorFlags flags = next is null ? DescriptorFlags.None : DescriptorFlags.Next;
-        DmaBuffer buffer;
-        if (i < readable.Length)
+        ushort index = _firstFree;
+        for (int i = 0; i < buffers.Count; i++)
         {
-            buffer = readable[i];
-        }
-        else
-        {
-            buffer = writable[i - readable.Length];
-            flags |= DescriptorFlags.Write;
-            room += (ulong)buffer.Length;
+            ushort next = _next[index];
+            _descriptors[index] = Describe(buffers, i, next);
+            index = next;
         }
 
-        return new Descriptor(buffer.Address.Value, (uint)buffer.Length, flags, next ?? 0);
+        _firstFree = index;
+    }
+
+    private void AddIndirect(ChainBuffers buffers, ushort id)
+    {
+        DmaBuffer table = _tables.For(id, buffers.Count);
+        var entries = (Descriptor*)table.Host;
+        for (int i = 0; i < buffers.Count; i++)
+            entries[i] = Describe(buffers, i, (ushort)(i + 1));
+        _descriptors[id] = new Descriptor(table.Address.Value, (uint)table.Length, DescriptorFlags.Indirect, 0);
+        _firstFree = _next[id];
+    }
+
+    private static Descriptor Describe(ChainBuffers buffers, int i, ushort next)
+    {
+        DescriptorFlags flags = buffers.IsWritable(i) ? DescriptorFlags.Write : DescriptorFlags.None;
+        DmaBuffer buffer = buffers[i];
+        return i + 1 < buffers.Count
+            ? new Descriptor(buffer.Address.Value, (uint)buffer.Length, flags | DescriptorFlags.Next, next)
+            : new Descriptor(buffer.Address.Value, (uint)buffer.Length, flags, 0);
     }
 
     public bool Publish()
@@ -137,6 +119,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
             return false;
         Volatile.Write(ref AvailableIndex, _nextAvailable); // release: descriptors and ring entries before the index (§2.7.13.3)
         _published = _nextAvailable;
+        _chains.Show();
 
         // The device re-arms and then looks at our index; we move the index and then look whether it is armed.
         // Without a full fence both may miss the other (§2.7.13.4.1).
@@ -148,42 +131,39 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
 
     public bool TryGet(out ushort id, out uint length)
     {
-        id = 0;
-        length = 0;
-        ushort used = Volatile.Read(ref UsedIndex); // acquire: the entry and the buffers after the index
-        if (used == _nextUsed)
-            return false;
-        if ((ushort)(used - _nextUsed) > (ushort)(_published - _nextUsed))
-            throw new QueueException($"used.idx = {used} is ahead of the {_published} chains that were made available");
+        if (!_chains.TryTake(out id, out length, out ushort slots))
+        {
+            ushort used = Volatile.Read(ref UsedIndex); // acquire: the entry and the buffers after the index
+            if (used == _nextUsed)
+                return false;
+            int count = (ushort)(used - _nextUsed);
+            if (count > _chains.InFlight)
+                throw new QueueException($"used.idx = {used} is ahead of the {_chains.InFlight} chains that are in flight");
 
-        UsedElement element = ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask];
-        uint head = element.Id;
-        if (head >= (uint)_entries.Length || !IsInFlight(_entries[head]))
-            throw new QueueException($"used.ring[{_nextUsed & _mask}].id = {head} is no chain that is in flight");
+            UsedElement element = ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask];
+            _chains.Use(element.Id, element.Length);
+            int batch = _chains.BatchSize();
+            if (batch > count)
+                throw new QueueException($"used.ring[{_nextUsed & _mask}].id = {element.Id} stands for {batch} chains, but used.idx counts {count}");
+            _chains.TryTake(out id, out length, out slots);
+        }
 
-        ref Entry entry = ref _entries[head];
-        id = (ushort)head;
-        length = Math.Min(element.Length, entry.Writable);
         _nextUsed++;
-        Release(head);
+        Release(id, slots);
         return true;
     }
 
-    /// <summary>Whether a chain starts there, and the device has been shown it.</summary>
-    private readonly bool IsInFlight(in Entry entry) =>
-        entry.Count != 0 && (ushort)(entry.Available - _published) >= (ushort)(_nextAvailable - _published);
-
     /// <summary>Puts the chain's descriptors in front of the free list.</summary>
-    private void Release(uint head)
+    private void Release(ushort head, int count)
     {
-        int count = _entries[head].Count;
-        _entries[head].Count = 0;
-        uint last = head;
-        for (int i = 1; i < count; i++)
-            last = _entries[last].Next;
-        _entries[last].Next = _firstFree;
-        _firstFree = (ushort)head;
         Free += count;
+        if (_inOrder)
+            return; // the free ones are always the next in ring order, as §2.7.5 wants it
+        ushort last = head;
+        for (int i = 1; i < count; i++)
+            last = _next[last];
+        _next[last] = _firstFree;
+        _firstFree = head;
     }
 
     public readonly void SuppressInterrupts()

@@ -1,6 +1,6 @@
-namespace VirtioSharp.Spec.Split;
+namespace VirtioSharp.Spec;
 
-/// <summary><c>virtq_desc.flags</c> (§2.7.5).</summary>
+/// <summary><c>virtq_desc.flags</c> (§2.7.5) and <c>pvirtq_desc.flags</c> (§2.8.13).</summary>
 [Flags]
 public enum DescriptorFlags : ushort
 {
@@ -12,4 +12,8 @@ public enum DescriptorFlags : ushort
     Write = 2,
     /// <summary>The buffer is a table of descriptors (§2.7.5.3).</summary>
     Indirect = 4,
+    /// <summary>Packed rings: the driver's mark (§2.8.1).</summary>
+    Available = 1 << 7,
+    /// <summary>Packed rings: the device's mark (§2.8.1).</summary>
+    Used = 1 << 15,
 }
