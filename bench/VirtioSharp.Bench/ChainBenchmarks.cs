@@ -147,5 +147,9 @@ public class ChainBenchmarks
         public void WakeAfter(TimeSpan delay)
         {
         }
+
+        public void FlushSoon()
+        {
+        }
     }
 }

@@ -33,14 +33,14 @@ public sealed class SuppressionLitmusTests
     public void The_control_is_seen_to_lose_one_without_its_fences()
     {
         Assert.SkipWhen(Environment.ProcessorCount < 2, "on one processor no load overtakes another's store");
-        for (int attempt = 0; attempt < 8; attempt++)
+        for (int attempt = 0; attempt < 12; attempt++)
         {
             using var litmus = new Litmus<UnfencedDriver, UnfencedDevice>(1, new QueueOptions(Indirect: false, EventIdx: false), Duration);
             if (litmus.LosesNotification())
                 return;
         }
 
-        Assert.Fail("the broken control ran for 20 s and lost nothing: this litmus cannot see a missing fence");
+        Assert.Fail("the broken control ran for 30 s and lost nothing: this litmus cannot see a missing fence");
     }
 
     private static void AssertKeeps<TDriver, TDevice>(int size, bool eventIdx)
