@@ -172,15 +172,14 @@ internal sealed class Litmus<TDriver, TDevice> : IDisposable
             {
                 if (Volatile.Read(ref stop))
                     return false;
-                if (turns % 32 == 0)
+                if (turns % 32 == 0 && NobodyIsAwake())
                 {
-                    Thread.Yield(); // there may be one processor only
-                    if (NobodyIsAwake())
-                    {
-                        IsLost = true;
-                        return false;
-                    }
+                    IsLost = true;
+                    return false;
                 }
+
+                if (turns % 16384 == 0)
+                    Thread.Yield(); // there may be one processor only; where it is busy, this costs a time slice
             }
 
             // In this order: whoever sees that we sleep and are not woken is right.
