@@ -43,9 +43,12 @@ internal sealed class Litmus<TDriver, TDevice> : IDisposable
     public bool LosesNotification()
     {
         Exception? failure = null;
-        var device = new Thread(() => failure = Guard(RunDevice)) { IsBackground = true };
+        // Threads of their own, because they stay bound to their processors.
+        var device = new Thread(() => failure = Guard(1, RunDevice) ?? failure) { IsBackground = true };
+        var driver = new Thread(() => failure = Guard(0, RunDriver) ?? failure) { IsBackground = true };
         device.Start();
-        failure = Guard(RunDriver) ?? failure;
+        driver.Start();
+        driver.Join();
         Volatile.Write(ref _stop, true);
         if (!device.Join(TimeSpan.FromSeconds(30)))
             throw new TimeoutException("the device's thread does not end");
@@ -54,10 +57,11 @@ internal sealed class Litmus<TDriver, TDevice> : IDisposable
 
     public void Dispose() => _arena.Dispose();
 
-    private Exception? Guard(Action run)
+    private Exception? Guard(int processor, Action run)
     {
         try
         {
+            Processors.Take(processor);
             run();
             return null;
         }
@@ -168,15 +172,14 @@ internal sealed class Litmus<TDriver, TDevice> : IDisposable
             {
                 if (Volatile.Read(ref stop))
                     return false;
-                if (turns % 32 == 0)
+                if (turns % 32 == 0 && NobodyIsAwake())
                 {
-                    Thread.Yield(); // there may be one processor only
-                    if (NobodyIsAwake())
-                    {
-                        IsLost = true;
-                        return false;
-                    }
+                    IsLost = true;
+                    return false;
                 }
+
+                if (turns % 16384 == 0)
+                    Thread.Yield(); // there may be one processor only; where it is busy, this costs a time slice
             }
 
             // In this order: whoever sees that we sleep and are not woken is right.
