@@ -29,6 +29,15 @@ internal sealed partial class DeviceTarget
         _ring.Show(head);
     }
 
+    /// <summary>The same descriptor once, or as often as the queue has entries and once more.</summary>
+    private void OfferMany()
+    {
+        ushort head = (ushort)_input.Below(_size + 1);
+        var descriptor = Descriptor();
+        for (int left = _input.Bit() ? _input.Below(_size + 2) : 1; left > 0; left--)
+            _ring.Offer(head, descriptor, 0);
+    }
+
     /// <summary>A table of one to eight entries, and a descriptor that points at it.</summary>
     private void OfferTable()
     {

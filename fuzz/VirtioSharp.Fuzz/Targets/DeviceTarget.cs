@@ -121,7 +121,7 @@ internal sealed partial class DeviceTarget : ITarget
                 OfferTable();
                 break;
             case 3:
-                _ring.Offer((ushort)_input.Below(_size + 1), Descriptor(), 0);
+                OfferMany();
                 break;
             case 4:
                 PokeDescriptor();
