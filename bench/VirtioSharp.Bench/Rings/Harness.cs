@@ -38,12 +38,12 @@ internal sealed class Harness(int rounds, TimeSpan chunk)
     /// <summary>Lets the JIT finish, and finds how many units fill a chunk.</summary>
     private long Calibrate(Run run)
     {
-        for (int i = 0; i < 200; i++)
-            Must(run, 1);
-        for (int i = 0; i < 12; i++)
+        // A method climbs a tier after 30 calls, counted from when nothing new has been compiled for 100 ms: run, count, profile.
+        for (int tier = 0; tier < 4; tier++)
         {
-            Must(run, 300);
-            Thread.Sleep(25); // tier 1 is compiled in the background
+            for (int call = 0; call < 60; call++)
+                Must(run, 10);
+            Thread.Sleep(150);
         }
 
         long start = ThreadClock.CpuNanoseconds;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 
@@ -83,6 +84,7 @@ internal sealed unsafe class SharpDevice<TRing> : ITalkingDevice
             Notifications++;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] // as gcc does
     private uint Look()
     {
         ulong sum = 0;
@@ -100,6 +102,7 @@ internal sealed unsafe class SharpDevice<TRing> : ITalkingDevice
         return written;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private long Answer()
     {
         var items = new ReadOnlySpan<Segment>(_segments.Items, _segments.Count);
