@@ -133,23 +133,4 @@ public class ChainBenchmarks
                 chain.Advance(room.Length);
         }
     }
-
-    private sealed class Silence : IInterrupt, IWakeUp
-    {
-        public void SignalUsed(int queue)
-        {
-        }
-
-        public void SignalConfigurationChange()
-        {
-        }
-
-        public void WakeAfter(TimeSpan delay)
-        {
-        }
-
-        public void FlushSoon()
-        {
-        }
-    }
 }

@@ -1,18 +1,27 @@
+using System.Runtime.CompilerServices;
+
 namespace VirtioSharp.Core.Memory;
 
 /// <summary>What a device sees of memory: regions that do not overlap, sorted by guest address.</summary>
 /// <remarks>Immutable: a change of memory is a new map, handed over whole between two batches (<c>DeviceHost.SetMemory</c>).</remarks>
-public sealed class MemoryMap
+public sealed unsafe class MemoryMap
 {
-    private readonly MemoryRegion[] _regions;
+    private readonly MemoryRegion[] _regions; // pinned, and with an empty one behind the last
+    private readonly int _count;
 
-    private MemoryMap(MemoryRegion[] regions) => _regions = regions;
+    private MemoryMap(MemoryRegion[] regions)
+    {
+        _count = regions.Length;
+        _regions = GC.AllocateArray<MemoryRegion>(_count + 1, pinned: true);
+        regions.CopyTo(_regions, 0);
+        First = (MemoryRegion*)Unsafe.AsPointer(ref _regions[0]);
+    }
 
     /// <summary>A map without memory: nothing translates.</summary>
     public static MemoryMap Empty { get; } = new([]);
 
     /// <summary>The regions, sorted by guest address.</summary>
-    public ReadOnlySpan<MemoryRegion> Regions => _regions;
+    public ReadOnlySpan<MemoryRegion> Regions => _regions.AsSpan(0, _count);
 
     /// <summary>Makes a map of <paramref name="regions"/>, in any order.</summary>
     /// <exception cref="ArgumentException">A region is empty, ends beyond 2^64 or overlaps another.</exception>
@@ -33,23 +42,22 @@ public sealed class MemoryMap
         return new MemoryMap(sorted);
     }
 
-    /// <summary>The region that holds <paramref name="address"/>.</summary>
-    internal bool TryFind(ulong address, out MemoryRegion region)
+    /// <summary>The first region; an empty one, which holds no address, if there is none. Good as long as the map is referenced.</summary>
+    internal MemoryRegion* First { get; }
+
+    /// <summary>The region that holds <paramref name="address"/>, if any does: the last that starts at or before it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal MemoryRegion* Find(ulong address)
     {
-        int low = 0, high = _regions.Length - 1;
-        while (low <= high)
+        MemoryRegion* found = First;
+        for (int left = _count; left > 1;)
         {
-            int middle = (low + high) >>> 1;
-            region = _regions[middle];
-            if (address < region.Start.Value)
-                high = middle - 1;
-            else if (address - region.Start.Value >= region.Length)
-                low = middle + 1;
-            else
-                return true;
+            int half = left >>> 1;
+            if (found[half].Start.Value <= address) // a branch: computing the step instead costs a miss 5 ns more
+                found += half;
+            left -= half;
         }
 
-        region = default;
-        return false;
+        return found;
     }
 }

@@ -19,12 +19,12 @@ public unsafe ref struct DeviceChain
     private uint _readOffset;
     private uint _writeOffset;
 
-    internal DeviceChain(DeviceQueue queue, Segment* items, int readableCount, int count, uint written = 0, ChainFate fate = ChainFate.Completed)
+    internal DeviceChain(DeviceQueue queue, Segment* readable, Segment* writable, Segment* end, uint written = 0, ChainFate fate = ChainFate.Completed)
     {
         _queue = queue;
-        _readable = items;
-        _writable = _readableEnd = items + readableCount;
-        _writableEnd = items + count;
+        _readable = readable;
+        _writable = _readableEnd = writable;
+        _writableEnd = end;
         Written = written;
         Fate = fate;
     }

@@ -158,7 +158,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
                     continue;
                 }
 
-                var chain = new DeviceChain(this, _segments.Items, _segments.ReadableCount, _segments.Count);
+                var chain = new DeviceChain(this, _segments.Items, _segments.ReadableEnd, _segments.End);
                 device.OnChain(_slot.Index, ref chain);
                 switch (chain.Fate)
                 {

@@ -40,7 +40,7 @@ public sealed unsafe class PendingChain
     {
         MustBePending();
         var items = (Segment*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(_storage));
-        return new DeviceChain(_queue, items, _readableCount, _count, Written, ChainFate.Held);
+        return new DeviceChain(_queue, items, items + _readableCount, items + _count, Written, ChainFate.Held);
     }
 
     /// <summary>Completes it. The driver is told together with the others that complete in this turn.</summary>

@@ -18,8 +18,7 @@ public readonly struct PackedDescriptor(ulong address, uint length, ushort id, D
 
     private readonly Le64 _address = address;
     private readonly Le32 _length = length;
-    private readonly Le16 _id = id;
-    private readonly Le16 _flags = (ushort)flags;
+    private readonly Le32 _idAndFlags = id | (uint)flags << 16; // as one, so that a copy of it needs one load and one register
 
     /// <summary>Guest-physical address of the buffer.</summary>
     public ulong Address => _address;
@@ -28,8 +27,8 @@ public readonly struct PackedDescriptor(ulong address, uint length, ushort id, D
     public uint Length => _length;
 
     /// <summary>The buffer id.</summary>
-    public ushort Id => _id;
+    public ushort Id => (ushort)(uint)_idAndFlags;
 
     /// <summary>What kind of entry it is, and whose.</summary>
-    public DescriptorFlags Flags => (DescriptorFlags)(ushort)_flags;
+    public DescriptorFlags Flags => (DescriptorFlags)(_idAndFlags >> 16);
 }

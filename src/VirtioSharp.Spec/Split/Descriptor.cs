@@ -15,8 +15,7 @@ public readonly struct Descriptor(ulong address, uint length, DescriptorFlags fl
 
     private readonly Le64 _address = address;
     private readonly Le32 _length = length;
-    private readonly Le16 _flags = (ushort)flags;
-    private readonly Le16 _next = next;
+    private readonly Le32 _flagsAndNext = (ushort)flags | (uint)next << 16; // as one, so that a copy of it needs one load and one register
 
     /// <summary>Guest-physical address of the buffer.</summary>
     public ulong Address => _address;
@@ -25,8 +24,8 @@ public readonly struct Descriptor(ulong address, uint length, DescriptorFlags fl
     public uint Length => _length;
 
     /// <summary>What kind of entry it is.</summary>
-    public DescriptorFlags Flags => (DescriptorFlags)(ushort)_flags;
+    public DescriptorFlags Flags => (DescriptorFlags)(ushort)(uint)_flagsAndNext;
 
     /// <summary>The entry that follows, when <see cref="DescriptorFlags.Next"/> is set.</summary>
-    public ushort Next => _next;
+    public ushort Next => (ushort)(_flagsAndNext >> 16);
 }

@@ -46,9 +46,12 @@ public sealed class MemoryMapTests
     {
         var map = MemoryMap.Create([Region(ulong.MaxValue - 0xFFF, 0x1000), Region(0, 0x1000)]);
 
-        Assert.True(map.TryFind(ulong.MaxValue, out _));
-        Assert.True(map.TryFind(0, out _));
-        Assert.False(map.TryFind(0x1000, out _));
+        var memory = new GuestMemory(map);
+        Assert.True(Holds(ulong.MaxValue));
+        Assert.True(Holds(0));
+        Assert.False(Holds(0x1000));
+
+        unsafe bool Holds(ulong address) => memory.TryTranslate(address, 1, out byte* _);
     }
 
     private static MemoryRegion Region(ulong start, ulong length) => new(new GuestAddress(start), length, 0x1000);
