@@ -188,6 +188,9 @@ internal sealed partial class DeviceTarget : ITarget
         {
             FindingException.Unless(turn < MostTurns, "the device does not come to an end");
             ulong before = Popped;
+            ulong postponed = _postponed;
+            QueueSlot slot = SlotsOf(_host)[0];
+            bool isClean = slot.Chains == slot.PublishedChains; // nothing that was completed still has to be written
             _ringIsTouched = false;
             bool more = look(_host);
             ulong popped = Popped - before;
@@ -196,6 +199,10 @@ internal sealed partial class DeviceTarget : ITarget
             // What the driver showed before and has not been served yet may come on top of what it shows now.
             ulong shown = (ulong)_ring.Layout.Size * (_isPacked ? 1u : 2u);
             FindingException.Unless(_ringIsTouched || popped <= shown, $"{popped} chains came out of a queue of {_ring.Layout.Size} entries");
+
+            // A split device may postpone a chain that the driver has taken back since it was seen; a packed one cannot.
+            if (_isPacked && isClean && popped == 0 && _postponed != postponed && !_ringIsTouched && slot.Queue is not null)
+                FindingException.Unless(!_ring.IsDrained(slot.At), "the device lost the chain that it postponed");
             CheckCounts();
             if (!more)
                 return;
