@@ -93,6 +93,7 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
     {
         ChainSegments.Cursor cursor = segments.Open();
         Descriptor* table = _descriptors;
+        bool inTable = false; // not "table != _descriptors": an indirect table may claim to lie exactly there, and go round for ever
         uint count = (uint)_size;
         uint left = count;
         while (left > 0 && index < count)
@@ -101,10 +102,11 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
             DescriptorFlags flags = descriptor.Flags;
             if ((flags & DescriptorFlags.Indirect) != 0)
             {
-                if (!_indirect || table != _descriptors || (flags & DescriptorFlags.Next) != 0 || descriptor.Length % Descriptor.Size != 0
+                if (!_indirect || inTable || (flags & DescriptorFlags.Next) != 0 || descriptor.Length % Descriptor.Size != 0
                     || !memory.TryTranslate(descriptor.Address, descriptor.Length, out byte* host))
                     return false;
                 table = (Descriptor*)host;
+                inTable = true;
                 index = 0;
                 count = left = descriptor.Length / Descriptor.Size;
                 continue;
