@@ -95,16 +95,18 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         Descriptor* table = _descriptors;
         uint count = (uint)_size;
         uint left = count;
+        bool inTable = false; // its address would not tell: a table may lie where the ring does
         while (left > 0 && index < count)
         {
             var descriptor = Unsafe.ReadUnaligned<Descriptor>(table + index);
             DescriptorFlags flags = descriptor.Flags;
             if ((flags & DescriptorFlags.Indirect) != 0)
             {
-                if (!_indirect || table != _descriptors || (flags & DescriptorFlags.Next) != 0 || descriptor.Length % Descriptor.Size != 0
+                if (!_indirect || inTable || (flags & DescriptorFlags.Next) != 0 || descriptor.Length % Descriptor.Size != 0
                     || !memory.TryTranslate(descriptor.Address, descriptor.Length, out byte* host))
                     return false;
                 table = (Descriptor*)host;
+                inTable = true;
                 index = 0;
                 count = left = descriptor.Length / Descriptor.Size;
                 continue;
