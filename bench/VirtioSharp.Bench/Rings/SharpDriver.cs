@@ -41,7 +41,7 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
             for (int i = 0; i < batch; i++)
             {
                 ReadOnlySpan<DmaBuffer> set = buffers.Slice(i * count, count);
-                if (!_ring.TryAdd(new ChainBuffers(set[..readable], set[readable..]), out _))
+                if (!_ring.TryAdd(set[..readable], set[readable..], out _))
                     return Reference.Full;
             }
 
@@ -98,7 +98,7 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
     private bool TrySubmit()
     {
         ReadOnlySpan<DmaBuffer> set = SetOf(_sequence);
-        if (!_ring.TryAdd(new ChainBuffers(set[..1], set[1..]), out ushort id))
+        if (!_ring.TryAdd(set[..1], set[1..], out ushort id))
             return false;
         *(ulong*)set[0].Host = _sequence;
         *(ulong*)set[1].Host = 0;

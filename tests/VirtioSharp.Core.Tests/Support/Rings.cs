@@ -8,5 +8,5 @@ internal static class Rings
 {
     /// <summary>Adds a chain, as <see cref="DriverQueue.TryAdd"/> does it.</summary>
     public static bool TryAdd<TRing>(ref this TRing ring, ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
-        where TRing : struct, IDriverRing<TRing> => ring.TryAdd(new ChainBuffers(readable, writable), out id);
+        where TRing : struct, IDriverRing<TRing> => ring.TryAdd(readable, writable, out id);
 }
