@@ -1,4 +1,3 @@
-using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 
@@ -109,18 +108,8 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
 
     private long TryCollect()
     {
-        ushort id;
-        uint length;
-        try
-        {
-            if (!_ring.TryGet(out id, out length))
-                return 0;
-        }
-        catch (QueueException)
-        {
-            return Reference.Broken;
-        }
-
+        if (!_ring.TryGet(out ushort id, out uint length))
+            return 0;
         ulong token = _tokens[id];
         ReadOnlySpan<DmaBuffer> set = SetOf(token);
         if (token != _answered || *(ulong*)set[1].Host != token * Reference.Magic || *set[2].Host != 0 || length != Reference.TestData + 1)
