@@ -1,4 +1,3 @@
-using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 
@@ -41,7 +40,7 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
             for (int i = 0; i < batch; i++)
             {
                 ReadOnlySpan<DmaBuffer> set = buffers.Slice(i * count, count);
-                if (!_ring.TryAdd(new ChainBuffers(set[..readable], set[readable..]), out _))
+                if (!_ring.TryAdd(set[..readable], set[readable..], out _))
                     return Reference.Full;
             }
 
@@ -98,7 +97,7 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
     private bool TrySubmit()
     {
         ReadOnlySpan<DmaBuffer> set = SetOf(_sequence);
-        if (!_ring.TryAdd(new ChainBuffers(set[..1], set[1..]), out ushort id))
+        if (!_ring.TryAdd(set[..1], set[1..], out ushort id))
             return false;
         *(ulong*)set[0].Host = _sequence;
         *(ulong*)set[1].Host = 0;
@@ -109,18 +108,8 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
 
     private long TryCollect()
     {
-        ushort id;
-        uint length;
-        try
-        {
-            if (!_ring.TryGet(out id, out length))
-                return 0;
-        }
-        catch (QueueException)
-        {
-            return Reference.Broken;
-        }
-
+        if (!_ring.TryGet(out ushort id, out uint length))
+            return 0;
         ulong token = _tokens[id];
         ReadOnlySpan<DmaBuffer> set = SetOf(token);
         if (token != _answered || *(ulong*)set[1].Host != token * Reference.Magic || *set[2].Host != 0 || length != Reference.TestData + 1)

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using VirtioSharp.Core.Errors;
 
 namespace VirtioSharp.Core.Queues;
@@ -40,14 +42,21 @@ internal sealed class DriverChains
     public bool HasUsed { get; private set; }
 
     /// <summary>Notes a new chain.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Add(ushort id, int slots, ulong writable)
     {
-        _entries[id] = new Entry { Sequence = _added++, Writable = (uint)Math.Min(writable, uint.MaxValue), Slots = (ushort)slots };
+        ref Entry entry = ref _entries[id];
+        entry.Sequence = _added++;
+        entry.Writable = (uint)Math.Min(writable, uint.MaxValue);
+        entry.Slots = (ushort)slots;
         if (_inOrder)
-        {
-            _order[_newest] = id;
-            _newest = Next(_newest);
-        }
+            Remember(id);
+    }
+
+    private void Remember(ushort id)
+    {
+        _order[_newest] = id;
+        _newest = Next(_newest);
     }
 
     /// <summary>The device can see all of them now.</summary>
@@ -57,12 +66,30 @@ internal sealed class DriverChains
         _shown = _added;
     }
 
+    /// <summary>Takes the chain that the device claims to have used; with IN_ORDER that is <see cref="Use"/> and <see cref="TryTake"/>.</summary>
+    /// <returns>Bytes written, at most what there was room for.</returns>
+    /// <exception cref="QueueException">It was never given that chain, or has used it before.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public uint Take(uint id, uint length, out ushort slots)
+    {
+        Entry[] entries = _entries;
+        if (id >= (uint)entries.Length)
+            ThrowNotInFlight(id);
+        ref Entry entry = ref entries[id];
+        slots = entry.Slots;
+        if (slots == 0 || (int)(entry.Sequence - _shown) >= 0)
+            ThrowNotInFlight(id);
+        entry.Slots = 0;
+        InFlight--;
+        return Math.Min(length, entry.Writable);
+    }
+
     /// <summary>Notes the device's claim that it has used a chain.</summary>
     /// <exception cref="QueueException">It was never given that chain, or has used it before.</exception>
     public void Use(uint id, uint length)
     {
         if (id >= (uint)_entries.Length || _entries[id].Slots == 0 || (int)(_entries[id].Sequence - _shown) >= 0)
-            throw new QueueException($"used id = {id} names no chain that is in flight");
+            ThrowNotInFlight(id);
         (HasUsed, _usedId, _usedLength) = (true, (ushort)id, length);
     }
 
@@ -101,6 +128,9 @@ internal sealed class DriverChains
                 count++;
         return count;
     }
+
+    [DoesNotReturn]
+    private static void ThrowNotInFlight(uint id) => throw new QueueException($"used id = {id} names no chain that is in flight");
 
     private int Next(int index) => index + 1 == _order.Length ? 0 : index + 1;
 }

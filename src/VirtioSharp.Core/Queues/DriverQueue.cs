@@ -24,8 +24,9 @@ public abstract class DriverQueue
     /// <exception cref="ArgumentException">There is no buffer (§2.7.4 wants one).</exception>
     public bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
-        var buffers = new ChainBuffers(readable, writable);
-        return buffers.Count > 0 ? Add(buffers, out id) : throw new ArgumentException("a chain has one buffer at the least", nameof(writable));
+        if (readable.Length + writable.Length == 0)
+            throw new ArgumentException("a chain has one buffer at the least", nameof(writable));
+        return Add(readable, writable, out id);
     }
 
     /// <summary>Takes the next chain that the device has used.</summary>
@@ -67,7 +68,7 @@ public abstract class DriverQueue
 
     private protected abstract ushort NotificationPosition { get; }
 
-    private protected abstract bool Add(ChainBuffers buffers, out ushort id);
+    private protected abstract bool Add(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id);
 
     private protected abstract bool Publish();
 
@@ -106,7 +107,7 @@ internal sealed class DriverQueue<TRing> : DriverQueue
         }
     }
 
-    private protected override bool Add(ChainBuffers buffers, out ushort id) => _ring.TryAdd(buffers, out id);
+    private protected override bool Add(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) => _ring.TryAdd(readable, writable, out id);
 
     private protected override bool Publish() => _ring.Publish();
 

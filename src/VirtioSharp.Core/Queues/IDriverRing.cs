@@ -20,10 +20,11 @@ internal interface IDriverRing<TSelf>
     ushort NotificationPosition { get; }
 
     /// <summary>Adds one chain; the device sees it with the next <see cref="Publish"/>.</summary>
-    /// <param name="buffers">At least one.</param>
+    /// <param name="readable">What the device reads, …</param>
+    /// <param name="writable">… and where it writes, behind it (§2.6.4). At least one buffer in all.</param>
     /// <param name="id">Its name until it is used.</param>
     /// <returns>False when the ring is too full for it.</returns>
-    bool TryAdd(ChainBuffers buffers, out ushort id);
+    bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id);
 
     /// <summary>Shows the device all that was added since the last time.</summary>
     /// <returns>Whether the device wants an available buffer notification for it.</returns>

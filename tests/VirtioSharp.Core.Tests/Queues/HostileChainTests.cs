@@ -149,6 +149,14 @@ public sealed class SplitHostileChainTests() : HostileChainTests(Features.None)
 
         Driver.AssertAnsweredWithNothing(ChainFaultKind.IndirectNested, 1);
     }
+
+    [Fact]
+    public void An_indirect_table_that_lies_where_the_ring_does_is_not_followed_for_ever()
+    {
+        Driver.Ring[0] = new Descriptor(Driver.Ring.Layout.DescriptorArea.Value, 8 * 16, Indirect, 0);
+
+        Driver.AssertAnsweredWithNothing(ChainFaultKind.IndirectNested, 0);
+    }
 }
 
 [Proves("Hostile driver", "in process")]

@@ -28,7 +28,9 @@ internal abstract class DriverEnd
 internal sealed class DriverEnd<TRing>(int size, DmaArena arena, QueueOptions options) : DriverEnd
     where TRing : struct, IDriverRing<TRing>
 {
+#pragma warning disable IDE0044 // a mutable struct behind a type parameter: readonly would call it on copies
     private TRing _ring = TRing.Create(size, arena, options);
+#pragma warning restore IDE0044
 
     public override QueueLayout Layout => _ring.Layout;
 

@@ -33,7 +33,9 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
     private readonly Queue<Chain> _pushed = new();
     private readonly Queue<Chain> _used = new();
     private readonly QueueOptions _options;
+#pragma warning disable IDE0044 // a mutable struct behind a type parameter: readonly would call it on copies
     private TDriver _driver;
+#pragma warning restore IDE0044
     private TDevice _device;
     private GuestMemory _memory;
     private ChainSegments _segments;

@@ -33,7 +33,7 @@ internal unsafe struct UnfencedDriver : IDriverRing<UnfencedDriver>
     /// <summary>With EVENT_IDX it has its fences and is right; without, it is broken.</summary>
     public static UnfencedDriver Create(int size, DmaArena arena, QueueOptions options) => new(arena, options);
 
-    public bool TryAdd(ChainBuffers buffers, out ushort id)
+    public bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
         id = 0;
         if (Free == 0)

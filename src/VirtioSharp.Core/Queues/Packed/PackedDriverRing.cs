@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Spec;
@@ -18,7 +19,9 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
     private readonly DriverChains _chains;
     private readonly IndirectTables _tables;
     private readonly ushort[] _freeIds;
+    private readonly int _size;
     private readonly bool _eventIdx;
+    private readonly bool _inOrder;
     private int _freeIdCount;
     private int _available;
     private bool _availableWrap = true;
@@ -38,7 +41,9 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
         _ring = ring.Host;
         _driverArea = driver.Host;
         _deviceArea = device.Host;
+        _size = size;
         _eventIdx = options.EventIdx;
+        _inOrder = options.InOrder;
         _chains = new DriverChains(size, options.InOrder);
         _tables = options.Indirect ? new IndirectTables(size, arena) : default;
         Free = size;
@@ -56,53 +61,97 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
 
     public readonly ushort NotificationPosition => PackedLayout.EventPosition(_available, _availableWrap);
 
-    public bool TryAdd(ChainBuffers buffers, out ushort id)
+    public bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) =>
+        _tables.Suits(readable.Length + writable.Length) ? TryAddTable(readable, writable, out id) : TryAddList(readable, writable, out id);
+
+    /// <summary>Takes as many entries as there are buffers.</summary>
+    private bool TryAddList(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
-        int count = buffers.Count;
-        bool indirect = _tables.Suits(count);
-        int slots = indirect ? 1 : count;
-        if (slots > Free)
+        int left = readable.Length + writable.Length;
+        if (left > Free)
         {
             id = 0;
             return false;
         }
 
-        id = _freeIds[--_freeIdCount]; // an id for each descriptor, so there is one
-        Free -= slots;
-        _chains.Add(id, slots, buffers.WritableBytes);
-        if (indirect)
+        ushort name = TakeId();
+        int count = left;
+        ulong room = 0;
+        int at = _available;
+        DescriptorFlags turn = PackedLayout.AvailableFlags(_availableWrap);
+        foreach (ref readonly DmaBuffer buffer in readable)
         {
-            DmaBuffer table = _tables.For(id, count);
-            var entries = (PackedDescriptor*)table.Host;
-            for (int i = 0; i < count; i++)
-                entries[i] = new PackedDescriptor(buffers[i].Address.Value, (uint)buffers[i].Length, 0, buffers.IsWritable(i) ? DescriptorFlags.Write : DescriptorFlags.None);
-            Put(table, id, DescriptorFlags.Indirect);
-            return true;
+            DescriptorFlags flags = --left > 0 ? turn | DescriptorFlags.Next : turn;
+            Put(at, buffer.Address.Value, (uint)buffer.Length, name, flags);
+            if (++at == _size)
+                (at, turn) = (0, turn ^ PackedLayout.BothMarks);
         }
 
-        for (int i = 0; i < count; i++)
+        foreach (ref readonly DmaBuffer buffer in writable)
         {
-            DescriptorFlags flags = i + 1 < count ? DescriptorFlags.Next : DescriptorFlags.None;
-            Put(buffers[i], id, buffers.IsWritable(i) ? flags | DescriptorFlags.Write : flags);
+            DescriptorFlags flags = --left > 0 ? turn | DescriptorFlags.Next : turn;
+            Put(at, buffer.Address.Value, (uint)buffer.Length, name, flags | DescriptorFlags.Write);
+            if (++at == _size)
+                (at, turn) = (0, turn ^ PackedLayout.BothMarks);
+            room += (uint)buffer.Length;
         }
 
+        MakeAvailable(at, name, count, room);
+        id = name;
         return true;
     }
 
-    /// <summary>Writes the next descriptor. The batch's first gets flags that say nothing yet.</summary>
-    private void Put(DmaBuffer buffer, ushort id, DescriptorFlags flags)
+    /// <summary>Takes one entry, and the table that belongs to its id.</summary>
+    private bool TryAddTable(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
-        flags |= PackedLayout.AvailableFlags(_availableWrap);
-        byte* entry = _ring + (nint)_available * PackedDescriptor.Size;
-        *(Le64*)entry = buffer.Address.Value;
-        *(Le32*)(entry + 8) = (uint)buffer.Length;
+        if (Free == 0)
+        {
+            id = 0;
+            return false;
+        }
+
+        ushort name = TakeId();
+        ulong room = 0;
+        var entry = (PackedDescriptor*)_tables.HostOf(name);
+        foreach (ref readonly DmaBuffer buffer in readable)
+            *entry++ = new PackedDescriptor(buffer.Address.Value, (uint)buffer.Length, 0, DescriptorFlags.None);
+        foreach (ref readonly DmaBuffer buffer in writable)
+        {
+            *entry++ = new PackedDescriptor(buffer.Address.Value, (uint)buffer.Length, 0, DescriptorFlags.Write);
+            room += (uint)buffer.Length;
+        }
+
+        int at = _available;
+        DescriptorFlags flags = PackedLayout.AvailableFlags(_availableWrap) | DescriptorFlags.Indirect;
+        Put(at, _tables.AddressOf(name), (uint)(readable.Length + writable.Length) * PackedDescriptor.Size, name, flags);
+        MakeAvailable(at + 1 == _size ? 0 : at + 1, name, 1, room);
+        id = name;
+        return true;
+    }
+
+    private ushort TakeId() => _freeIds[--_freeIdCount]; // an id for each descriptor, so there is one
+
+    /// <summary>Writes a descriptor. The batch's first gets flags that say nothing yet.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Put(int at, ulong address, uint length, ushort id, DescriptorFlags flags)
+    {
+        byte* entry = _ring + (nint)at * PackedDescriptor.Size;
+        *(Le64*)entry = address;
+        *(Le32*)(entry + 8) = length;
         *(Le16*)(entry + 12) = id;
         if (_batchStart < 0)
-            (_batchStart, _batchFlags) = (_available, flags);
+            (_batchStart, _batchFlags) = (at, flags);
         else
             *(Le16*)(entry + PackedDescriptor.FlagsOffset) = (ushort)flags;
-        if (++_available == Layout.Size)
-            (_available, _availableWrap) = (0, !_availableWrap);
+    }
+
+    private void MakeAvailable(int next, ushort id, int slots, ulong room)
+    {
+        if (next <= _available)
+            _availableWrap = !_availableWrap;
+        _available = next;
+        _chains.Add(id, slots, room);
+        Free -= slots;
     }
 
     public bool Publish()
@@ -125,23 +174,45 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
 
     public bool TryGet(out ushort id, out uint length)
     {
+        if (_inOrder)
+            return TryGetInOrder(out id, out length);
+        if (!IsUsed())
+        {
+            (id, length) = (0, 0);
+            return false;
+        }
+
+        // WRITE should say whether the length counts, but devices are known that leave it out although they wrote.
+        byte* entry = _ring + (nint)_used * PackedDescriptor.Size;
+        ushort name = *(Le16*)(entry + 12);
+        length = _chains.Take(name, *(Le32*)(entry + 8), out ushort slots);
+        id = name;
+        Release(name, slots);
+        return true;
+    }
+
+    private bool TryGetInOrder(out ushort id, out uint length)
+    {
         if (!_chains.TryTake(out id, out length, out ushort slots))
         {
             if (!IsUsed())
                 return false;
             byte* entry = _ring + (nint)_used * PackedDescriptor.Size;
-
-            // WRITE should say whether the length counts, but devices are known that leave it out although they wrote.
             _chains.Use(*(Le16*)(entry + 12), *(Le32*)(entry + 8));
             _chains.TryTake(out id, out length, out slots);
         }
 
+        Release(id, slots);
+        return true;
+    }
+
+    private void Release(ushort id, int slots)
+    {
         _used += slots;
-        if (_used >= Layout.Size)
-            (_used, _usedWrap) = (_used - Layout.Size, !_usedWrap);
+        if (_used >= _size)
+            (_used, _usedWrap) = (_used - _size, !_usedWrap);
         _freeIds[_freeIdCount++] = id;
         Free += slots;
-        return true;
     }
 
     /// <summary>Whether the entry that the device writes next has been. Nothing in flight, nothing used: flags may lie.</summary>

@@ -96,6 +96,7 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         bool inTable = false; // not "table != _descriptors": an indirect table may claim to lie exactly there, and go round for ever
         uint count = (uint)_size;
         uint left = count;
+        bool inTable = false; // its address would not tell: a table may lie where the ring does
         while (left > 0 && index < count)
         {
             var descriptor = Unsafe.ReadUnaligned<Descriptor>(table + index);

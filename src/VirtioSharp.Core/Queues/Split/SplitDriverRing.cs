@@ -60,57 +60,76 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
 
     private readonly ref ushort UsedIndex => ref *(ushort*)(_deviceArea + SplitLayout.IndexOffset);
 
-    public bool TryAdd(ChainBuffers buffers, out ushort id)
+    public bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) =>
+        _tables.Suits(readable.Length + writable.Length) ? TryAddTable(readable, writable, out id) : TryAddList(readable, writable, out id);
+
+    /// <summary>Takes as many free descriptors as there are buffers.</summary>
+    private bool TryAddList(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
         id = _firstFree;
-        int count = buffers.Count;
-        bool indirect = _tables.Suits(count);
-        int slots = indirect ? 1 : count;
-        if (slots > Free)
+        int left = readable.Length + writable.Length;
+        if (left > Free)
             return false;
 
-        if (indirect)
-            AddIndirect(buffers, id);
-        else
-            AddDirect(buffers);
-        Free -= slots;
-        _chains.Add(id, slots, buffers.WritableBytes);
-        ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask] = id;
-        _nextAvailable++;
+        int count = left;
+        ulong room = 0;
+        ushort[] next = _next;
+        ushort index = _firstFree;
+        foreach (ref readonly DmaBuffer buffer in readable)
+        {
+            ushort following = next[index];
+            _descriptors[index] = Describe(buffer, DescriptorFlags.None, --left, following);
+            index = following;
+        }
+
+        foreach (ref readonly DmaBuffer buffer in writable)
+        {
+            ushort following = next[index];
+            _descriptors[index] = Describe(buffer, DescriptorFlags.Write, --left, following);
+            index = following;
+            room += (uint)buffer.Length;
+        }
+
+        MakeAvailable(index, count, room);
         return true;
     }
 
-    private void AddDirect(ChainBuffers buffers)
+    /// <summary>Takes one descriptor, and the table that belongs to it.</summary>
+    private bool TryAddTable(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
-        ushort index = _firstFree;
-        for (int i = 0; i < buffers.Count; i++)
+        id = _firstFree;
+        if (Free == 0)
+            return false;
+
+        int left = readable.Length + writable.Length;
+        ulong room = 0;
+        var entry = (Descriptor*)_tables.HostOf(_firstFree);
+        ushort next = 0;
+        foreach (ref readonly DmaBuffer buffer in readable)
+            *entry++ = Describe(buffer, DescriptorFlags.None, --left, ++next);
+        foreach (ref readonly DmaBuffer buffer in writable)
         {
-            ushort next = _next[index];
-            _descriptors[index] = Describe(buffers, i, next);
-            index = next;
+            *entry++ = Describe(buffer, DescriptorFlags.Write, --left, ++next);
+            room += (uint)buffer.Length;
         }
 
-        _firstFree = index;
+        _descriptors[_firstFree] = new Descriptor(_tables.AddressOf(_firstFree), (uint)next * Descriptor.Size, DescriptorFlags.Indirect, 0);
+        MakeAvailable(_next[_firstFree], 1, room);
+        return true;
     }
 
-    private void AddIndirect(ChainBuffers buffers, ushort id)
+    /// <summary>Puts the first free descriptor into the available ring; <paramref name="firstFree"/> is what remains free.</summary>
+    private void MakeAvailable(ushort firstFree, int slots, ulong room)
     {
-        DmaBuffer table = _tables.For(id, buffers.Count);
-        var entries = (Descriptor*)table.Host;
-        for (int i = 0; i < buffers.Count; i++)
-            entries[i] = Describe(buffers, i, (ushort)(i + 1));
-        _descriptors[id] = new Descriptor(table.Address.Value, (uint)table.Length, DescriptorFlags.Indirect, 0);
-        _firstFree = _next[id];
+        ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask] = _firstFree;
+        _nextAvailable++;
+        _chains.Add(_firstFree, slots, room);
+        _firstFree = firstFree;
+        Free -= slots;
     }
 
-    private static Descriptor Describe(ChainBuffers buffers, int i, ushort next)
-    {
-        DescriptorFlags flags = buffers.IsWritable(i) ? DescriptorFlags.Write : DescriptorFlags.None;
-        DmaBuffer buffer = buffers[i];
-        return i + 1 < buffers.Count
-            ? new Descriptor(buffer.Address.Value, (uint)buffer.Length, flags | DescriptorFlags.Next, next)
-            : new Descriptor(buffer.Address.Value, (uint)buffer.Length, flags, 0);
-    }
+    private static Descriptor Describe(in DmaBuffer buffer, DescriptorFlags flags, int left, ushort next) =>
+        new(buffer.Address.Value, (uint)buffer.Length, left > 0 ? flags | DescriptorFlags.Next : flags, next);
 
     public bool Publish()
     {
@@ -131,6 +150,29 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
 
     public bool TryGet(out ushort id, out uint length)
     {
+        if (_inOrder)
+            return TryGetInOrder(out id, out length);
+
+        ushort used = Volatile.Read(ref UsedIndex); // acquire: the entry and the buffers after the index
+        int count = (ushort)(used - _nextUsed);
+        if (count == 0)
+        {
+            (id, length) = (0, 0);
+            return false;
+        }
+
+        if (count > _chains.InFlight)
+            ThrowAhead(used);
+        UsedElement element = ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask];
+        length = _chains.Take(element.Id, element.Length, out ushort slots);
+        id = (ushort)element.Id;
+        _nextUsed++;
+        Release(id, slots);
+        return true;
+    }
+
+    private bool TryGetInOrder(out ushort id, out uint length)
+    {
         if (!_chains.TryTake(out id, out length, out ushort slots))
         {
             ushort used = Volatile.Read(ref UsedIndex); // acquire: the entry and the buffers after the index
@@ -138,7 +180,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
                 return false;
             int count = (ushort)(used - _nextUsed);
             if (count > _chains.InFlight)
-                throw new QueueException($"used.idx = {used} is ahead of the {_chains.InFlight} chains that are in flight");
+                ThrowAhead(used);
 
             UsedElement element = ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask];
             _chains.Use(element.Id, element.Length);
@@ -149,7 +191,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         }
 
         _nextUsed++;
-        Release(id, slots);
+        Free += slots; // the free ones are always the next in ring order, as §2.7.5 wants it
         return true;
     }
 
@@ -157,8 +199,6 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
     private void Release(ushort head, int count)
     {
         Free += count;
-        if (_inOrder)
-            return; // the free ones are always the next in ring order, as §2.7.5 wants it
         ushort last = head;
         for (int i = 1; i < count; i++)
             last = _next[last];
@@ -182,4 +222,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         Interlocked.MemoryBarrier(); // the event must be visible before we look once more (see SplitDeviceRing.Publish)
         return Volatile.Read(ref UsedIndex) != _nextUsed;
     }
+
+    private readonly void ThrowAhead(ushort used) =>
+        throw new QueueException($"used.idx = {used} is ahead of the {_chains.InFlight} chains that are in flight");
 }
