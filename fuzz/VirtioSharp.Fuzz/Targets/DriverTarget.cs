@@ -148,7 +148,7 @@ internal sealed class DriverTarget<TRing> : ITarget
         int slots = _indirect && count is > 1 and <= 16 ? 1 : count;
 
         ReadOnlySpan<DmaBuffer> first = _pieces.AsSpan(0, readable), second = _pieces.AsSpan(0, writable);
-        bool added = _queue is not null ? _queue.TryAdd(first, second, out ushort id) : _ring.TryAdd(new ChainBuffers(first, second), out id);
+        bool added = _queue is not null ? _queue.TryAdd(first, second, out ushort id) : _ring.TryAdd(first, second, out id);
         FindingException.Unless(added == slots <= _free, $"add of {slots} descriptors said {added} though {_free} are free");
         if (!added)
             return;

@@ -93,10 +93,9 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
     {
         ChainSegments.Cursor cursor = segments.Open();
         Descriptor* table = _descriptors;
-        bool inTable = false; // not "table != _descriptors": an indirect table may claim to lie exactly there, and go round for ever
+        bool inTable = false; // its address would not tell: a table may lie where the ring does
         uint count = (uint)_size;
         uint left = count;
-        bool inTable = false; // its address would not tell: a table may lie where the ring does
         while (left > 0 && index < count)
         {
             var descriptor = Unsafe.ReadUnaligned<Descriptor>(table + index);
