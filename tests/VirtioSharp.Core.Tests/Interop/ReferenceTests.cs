@@ -12,9 +12,9 @@ public sealed class ReferenceTests
     {
         var rings = new TheoryData<bool, bool, bool, int>();
         foreach (bool packed in (bool[])[false, true])
-        foreach (bool indirect in (bool[])[false, true])
-        foreach (bool eventIdx in (bool[])[false, true])
-            rings.Add(packed, indirect, eventIdx, packed ? 255 : 256);
+            foreach (bool indirect in (bool[])[false, true])
+                foreach (bool eventIdx in (bool[])[false, true])
+                    rings.Add(packed, indirect, eventIdx, packed ? 255 : 256);
         return rings;
     }
 

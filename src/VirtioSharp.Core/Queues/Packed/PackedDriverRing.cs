@@ -84,7 +84,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
             DescriptorFlags flags = --left > 0 ? turn | DescriptorFlags.Next : turn;
             Put(at, buffer.Address.Value, (uint)buffer.Length, name, flags);
             if (++at == _size)
-                (at, turn) = (0, turn ^ PackedLayout.BothMarks);
+                (at, turn) = (0, turn ^ (DescriptorFlags.Available | DescriptorFlags.Used));
         }
 
         foreach (ref readonly DmaBuffer buffer in writable)
@@ -92,7 +92,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
             DescriptorFlags flags = --left > 0 ? turn | DescriptorFlags.Next : turn;
             Put(at, buffer.Address.Value, (uint)buffer.Length, name, flags | DescriptorFlags.Write);
             if (++at == _size)
-                (at, turn) = (0, turn ^ PackedLayout.BothMarks);
+                (at, turn) = (0, turn ^ (DescriptorFlags.Available | DescriptorFlags.Used));
             room += (uint)buffer.Length;
         }
 
