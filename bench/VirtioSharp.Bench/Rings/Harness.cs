@@ -5,8 +5,8 @@ namespace VirtioSharp.Bench.Rings;
 /// <summary>Measures several runs in turn, so that all meet the machine in the same mood, and shows what they cost.</summary>
 internal sealed class Harness(int rounds, TimeSpan chunk)
 {
-    /// <summary>One thing to measure: does so many units, and returns the chains that were done.</summary>
-    public readonly record struct Run(string Name, Func<long, long> Go);
+    /// <summary>One thing to measure: does so many units, and returns the chains that were done. C needs no time to warm up.</summary>
+    public readonly record struct Run(string Name, Func<long, long> Go, bool IsNative = false);
 
     /// <summary>Nanoseconds per chain, by run and round. Thread time: what other processes take does not count.</summary>
     public double[][] OneThread(params Run[] runs)
@@ -39,11 +39,11 @@ internal sealed class Harness(int rounds, TimeSpan chunk)
     private long Calibrate(Run run)
     {
         // A method climbs a tier after 30 calls, counted from when nothing new has been compiled for 100 ms: run, count, profile.
-        for (int tier = 0; tier < 4; tier++)
+        for (int tier = 0; tier < 4 && !run.IsNative; tier++)
         {
             for (int call = 0; call < 60; call++)
                 Must(run, 10);
-            Thread.Sleep(150);
+            Thread.Sleep(120);
         }
 
         long start = ThreadClock.CpuNanoseconds;

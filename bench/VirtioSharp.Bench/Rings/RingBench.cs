@@ -19,7 +19,7 @@ internal static class RingBench
             return 1;
 
         ThreadClock.Pin(0);
-        var harness = new Harness(rounds: quick ? 15 : 31, chunk: TimeSpan.FromMilliseconds(quick ? 1.5 : 5));
+        var harness = new Harness(rounds: quick ? 15 : 61, chunk: TimeSpan.FromMilliseconds(quick ? 1.5 : 8));
         Console.WriteLine($"ns per chain: median (min–max) of {harness.Rounds} rounds, C and C# in turn.");
         if ("device".Contains(only, StringComparison.Ordinal))
             Devices(harness);
@@ -28,7 +28,7 @@ internal static class RingBench
         if ("driver".Contains(only, StringComparison.Ordinal))
             Drivers(harness);
         if ("threads".Contains(only, StringComparison.Ordinal))
-            Threads(quick ? 15 : 31);
+            Threads(quick ? 15 : 61);
         return 0;
     }
 
@@ -63,7 +63,7 @@ internal static class RingBench
                     using var c = new DeviceStage(packed, indirect, regions);
                     using var sharp = new DeviceStage(packed, indirect, regions);
                     Harness.Row($"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}, {regions} region{(regions > 1 ? "s" : "")}",
-                        harness.OneThread(new("C", c.RunC), new("C#", sharp.RunSharp)));
+                        harness.OneThread(new("C", c.RunC, IsNative: true), new("C#", sharp.RunSharp)));
                 }
     }
 
@@ -75,7 +75,7 @@ internal static class RingBench
             {
                 using var c = new DeviceStage(packed, indirect, 1);
                 using var sharp = new DeviceStage(packed, indirect, 1);
-                Harness.Row($"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}", harness.OneThread(new("C", c.RunModelC), new("C#", sharp.RunHostSharp)));
+                Harness.Row($"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}", harness.OneThread(new("C", c.RunModelC, IsNative: true), new("C#", sharp.RunHostSharp)));
             }
     }
 
@@ -89,7 +89,7 @@ internal static class RingBench
                 using var sharp = new DriverStage(packed, indirect);
                 using var queue = new DriverStage(packed, indirect);
                 Harness.Row($"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}",
-                    harness.OneThread(new("C", c.RunC), new("C#", sharp.RunSharp), new("DriverQueue", queue.RunQueueSharp)));
+                    harness.OneThread(new("C", c.RunC, IsNative: true), new("C#", sharp.RunSharp), new("DriverQueue", queue.RunQueueSharp)));
             }
     }
 

@@ -10,7 +10,8 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
 #pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
     private TRing _ring;
 #pragma warning restore IDE0044
-    private readonly DmaBuffer[] _buffers;
+    private readonly DmaBuffer[] _buffers; // pinned, so that sets can be picked by pointer, as C does
+    private readonly DmaBuffer* _first;
     private readonly ulong[] _tokens;
     private ulong _sequence;
     private ulong _answered;
@@ -22,7 +23,10 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
     public SharpDriver(int size, DmaArena arena, QueueOptions options, DmaBuffer[] buffers)
     {
         _ring = TRing.Create(size, arena, options);
-        _buffers = buffers;
+        _buffers = GC.AllocateArray<DmaBuffer>(buffers.Length, pinned: true);
+        buffers.CopyTo(_buffers, 0);
+        fixed (DmaBuffer* first = _buffers)
+            _first = first;
         _tokens = new ulong[size];
     }
 
@@ -34,13 +38,12 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
 
     public long Bench(nint nullDevice, int readable, int count, long batches, int batch)
     {
-        ReadOnlySpan<DmaBuffer> buffers = _buffers;
         for (long done = 0; done < batches; done++)
         {
             for (int i = 0; i < batch; i++)
             {
-                ReadOnlySpan<DmaBuffer> set = buffers.Slice(i * count, count);
-                if (!_ring.TryAdd(set[..readable], set[readable..], out _))
+                DmaBuffer* set = _first + i * count;
+                if (!_ring.TryAdd(new(set, readable), new(set + readable, count - readable), out _))
                     return Reference.Full;
             }
 
@@ -96,12 +99,14 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
 
     private bool TrySubmit()
     {
-        ReadOnlySpan<DmaBuffer> set = SetOf(_sequence);
-        if (!_ring.TryAdd(set[..1], set[1..], out ushort id))
+        if (_sequence - _answered == Reference.TestSlots)
             return false;
+        DmaBuffer* set = SetOf(_sequence);
         *(ulong*)set[0].Host = _sequence;
         *(ulong*)set[1].Host = 0;
         *set[2].Host = 0xFF;
+        if (!_ring.TryAdd(new(set, 1), new(set + 1, 2), out ushort id))
+            return false;
         _tokens[id] = _sequence++;
         return true;
     }
@@ -111,14 +116,14 @@ internal sealed unsafe class SharpDriver<TRing> : ITalkingDriver
         if (!_ring.TryGet(out ushort id, out uint length))
             return 0;
         ulong token = _tokens[id];
-        ReadOnlySpan<DmaBuffer> set = SetOf(token);
+        DmaBuffer* set = SetOf(token);
         if (token != _answered || *(ulong*)set[1].Host != token * Reference.Magic || *set[2].Host != 0 || length != Reference.TestData + 1)
             return Reference.WrongContent;
         _answered++;
         return 1;
     }
 
-    private ReadOnlySpan<DmaBuffer> SetOf(ulong number) => _buffers.AsSpan((int)(number % Reference.TestSlots) * 3, 3);
+    private DmaBuffer* SetOf(ulong number) => _first + number % Reference.TestSlots * 3;
 
     private void Publish()
     {

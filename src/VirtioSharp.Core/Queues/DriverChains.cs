@@ -8,8 +8,9 @@ namespace VirtioSharp.Core.Queues;
 /// <remarks>
 /// With IN_ORDER one used element may stand for a batch: all chains up to the one it names, in the order in which they
 /// were made available; those it does not name count as written completely (§2.7.9, §2.8.8).
+/// A part of its ring and not an object: one pointer less to follow twice per chain, 0.5-1 ns.
 /// </remarks>
-internal sealed class DriverChains
+internal struct DriverChains
 {
     private struct Entry
     {
@@ -120,7 +121,7 @@ internal sealed class DriverChains
     }
 
     /// <summary>How many chains the last claim stands for: more than one with IN_ORDER only.</summary>
-    public int BatchSize()
+    public readonly int BatchSize()
     {
         int count = 1;
         if (_inOrder)
@@ -132,5 +133,5 @@ internal sealed class DriverChains
     [DoesNotReturn]
     private static void ThrowNotInFlight(uint id) => throw new QueueException($"used id = {id} names no chain that is in flight");
 
-    private int Next(int index) => index + 1 == _order.Length ? 0 : index + 1;
+    private readonly int Next(int index) => index + 1 == _order.Length ? 0 : index + 1;
 }

@@ -4,7 +4,10 @@ using VirtioSharp.Core.Memory;
 namespace VirtioSharp.Core.Queues;
 
 /// <summary>The device's end of one ring format. Implemented by structs, so that a queue's loop is compiled for each format.</summary>
-/// <remarks>Single-threaded. Nothing read from the ring is read twice, and no index from it is used before it was checked.</remarks>
+/// <remarks>
+/// Single-threaded. No decision rests on two reads of the same field, and no index from the ring is used before it was
+/// checked. A chain that turns out to be unusual is forgotten and read anew, as if for the first time.
+/// </remarks>
 internal interface IDeviceRing<TSelf>
     where TSelf : struct, IDeviceRing<TSelf>
 {

@@ -11,7 +11,7 @@ internal readonly unsafe struct IndirectTables(int size, DmaArena arena)
 
     private const int Stride = MaxEntries * Descriptor.Size;
 
-    private readonly DmaBuffer _tables = arena.Allocate(size * Stride, Descriptor.Size);
+    private readonly DmaBuffer _tables = arena.Allocate(size * Stride);
 
     /// <summary>Whether a chain of so many buffers goes into a table.</summary>
     public bool Suits(int count) => _tables.Length > 0 && count is > 1 and <= MaxEntries;

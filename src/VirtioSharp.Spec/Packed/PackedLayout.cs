@@ -33,8 +33,7 @@ public static class PackedLayout
     /// <summary><c>RING_EVENT_FLAGS_DESC</c>: only when this descriptor is passed; needs EVENT_IDX.</summary>
     public const ushort EventDescriptor = 2;
 
-    /// <summary>AVAIL and USED. The other turn's <see cref="AvailableFlags"/> are one turn's with these flipped.</summary>
-    public const DescriptorFlags BothMarks = DescriptorFlags.Available | DescriptorFlags.Used;
+    private const DescriptorFlags Both = DescriptorFlags.Available | DescriptorFlags.Used;
 
     /// <summary>Whether a packed queue may have this size: 1–32768.</summary>
     public static bool IsValidSize(int size) => size is > 0 and <= MaxQueueSize;
@@ -46,13 +45,13 @@ public static class PackedLayout
     public static DescriptorFlags AvailableFlags(bool wrapCounter) => wrapCounter ? DescriptorFlags.Available : DescriptorFlags.Used;
 
     /// <summary>AVAIL and USED of a descriptor that the device has used.</summary>
-    public static DescriptorFlags UsedFlags(bool wrapCounter) => wrapCounter ? BothMarks : DescriptorFlags.None;
+    public static DescriptorFlags UsedFlags(bool wrapCounter) => wrapCounter ? Both : DescriptorFlags.None;
 
     /// <summary>Whether a descriptor is available to a device whose wrap counter this is.</summary>
-    public static bool IsAvailable(DescriptorFlags flags, bool wrapCounter) => (flags & BothMarks) == AvailableFlags(wrapCounter);
+    public static bool IsAvailable(DescriptorFlags flags, bool wrapCounter) => (flags & Both) == AvailableFlags(wrapCounter);
 
     /// <summary>Whether a descriptor is used, for a driver whose wrap counter this is.</summary>
-    public static bool IsUsed(DescriptorFlags flags, bool wrapCounter) => (flags & BothMarks) == UsedFlags(wrapCounter);
+    public static bool IsUsed(DescriptorFlags flags, bool wrapCounter) => (flags & Both) == UsedFlags(wrapCounter);
 
     /// <summary>The event's first field: an offset, and the wrap counter in bit 15.</summary>
     public static ushort EventPosition(int offset, bool wrapCounter) => (ushort)(offset | (wrapCounter ? 0x8000 : 0));

@@ -59,13 +59,15 @@ EXPORT int64_t ref_device_serve(struct device *d, int64_t chains, int batch, boo
 
 static inline bool submit(struct driver *v, bool packed, const struct buffer *b)
 {
-    const struct buffer *set = b + (v->sequence % TEST_SLOTS) * 3;
-    int id = driver_add(v, packed, set, 1, 3);
-    if (id < 0)
+    if (v->sequence - v->answered == TEST_SLOTS)
         return false;
+    const struct buffer *set = b + (v->sequence % TEST_SLOTS) * 3;
     memcpy(set[0].host, &v->sequence, 8);
     memset(set[1].host, 0, 8);
     *set[2].host = 0xFF;
+    int id = driver_add(v, packed, set, 1, 3);
+    if (id < 0)
+        return false;
     v->tokens[id] = v->sequence++;
     return true;
 }

@@ -16,7 +16,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
     private readonly byte* _ring;
     private readonly byte* _driverArea;
     private readonly byte* _deviceArea;
-    private readonly DriverChains _chains;
+    private DriverChains _chains;
     private readonly IndirectTables _tables;
     private readonly ushort[] _freeIds;
     private readonly int _size;
@@ -34,7 +34,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
     {
         if (!PackedLayout.IsValidSize(size))
             throw new QueueException($"queue size = {size} is not in 1…{PackedLayout.MaxQueueSize}");
-        DmaBuffer ring = arena.Allocate(PackedLayout.DescriptorRingBytes(size), PackedLayout.DescriptorRingAlignment);
+        DmaBuffer ring = arena.Allocate(PackedLayout.DescriptorRingBytes(size));
         DmaBuffer driver = arena.Allocate(PackedLayout.EventBytes);
         DmaBuffer device = arena.Allocate(PackedLayout.EventBytes);
         Layout = new QueueLayout(size, ring.Address, driver.Address, device.Address);
@@ -84,7 +84,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
             DescriptorFlags flags = --left > 0 ? turn | DescriptorFlags.Next : turn;
             Put(at, buffer.Address.Value, (uint)buffer.Length, name, flags);
             if (++at == _size)
-                (at, turn) = (0, turn ^ PackedLayout.BothMarks);
+                (at, turn) = (0, turn ^ (DescriptorFlags.Available | DescriptorFlags.Used));
         }
 
         foreach (ref readonly DmaBuffer buffer in writable)
@@ -92,7 +92,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
             DescriptorFlags flags = --left > 0 ? turn | DescriptorFlags.Next : turn;
             Put(at, buffer.Address.Value, (uint)buffer.Length, name, flags | DescriptorFlags.Write);
             if (++at == _size)
-                (at, turn) = (0, turn ^ PackedLayout.BothMarks);
+                (at, turn) = (0, turn ^ (DescriptorFlags.Available | DescriptorFlags.Used));
             room += (uint)buffer.Length;
         }
 

@@ -15,7 +15,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
     private readonly Descriptor* _descriptors;
     private readonly byte* _driverArea;
     private readonly byte* _deviceArea;
-    private readonly DriverChains _chains;
+    private DriverChains _chains;
     private readonly ushort[] _next; // the list that each descriptor is in: free, or a chain in flight
     private readonly IndirectTables _tables;
     private readonly ushort _mask;
@@ -30,7 +30,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
     {
         if (!SplitLayout.IsValidSize(size))
             throw new QueueException($"queue size = {size} is not a power of two in 1…{SplitLayout.MaxQueueSize}");
-        DmaBuffer descriptors = arena.Allocate(SplitLayout.DescriptorTableBytes(size), SplitLayout.DescriptorTableAlignment);
+        DmaBuffer descriptors = arena.Allocate(SplitLayout.DescriptorTableBytes(size));
         DmaBuffer driver = arena.Allocate(SplitLayout.DriverAreaBytes(size));
         DmaBuffer device = arena.Allocate(SplitLayout.DeviceAreaBytes(size));
         Layout = new QueueLayout(size, descriptors.Address, driver.Address, device.Address);
