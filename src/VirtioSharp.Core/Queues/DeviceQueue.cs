@@ -61,9 +61,6 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     /// <summary>Chains per publication: enough to share its cost, few enough that the first is not kept waiting.</summary>
     private const int BatchSize = 64;
 
-    /// <summary>QEMU's limit. Drivers send more buffers than the queue has entries (old virtio-blk), though §2.7.5.3.1 forbids it.</summary>
-    private const int MinSegments = 1024;
-
     private readonly QueueSlot _slot;
     private readonly PendingChain?[] _pending;          // by the chain's name, made at first need
     private readonly Queue<PendingChain>? _inOrder;     // with IN_ORDER: what may not be shown before what precedes it
@@ -81,7 +78,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
         _slot = slot;
         _memory = memory;
         _ring = TRing.Attach(layout, ref _memory, options, at);
-        _segments = new ChainSegments(Math.Max(layout.Size, MinSegments));
+        _segments = slot.SegmentsFor(layout.Size);
         _pending = new PendingChain?[layout.Size];
         _inOrder = options.InOrder ? new(layout.Size) : null;
     }

@@ -5,8 +5,12 @@ namespace VirtioSharp.Core.Queues;
 /// <summary>What stays of a queue when it is disabled and enabled again: its number, its surroundings and its counts.</summary>
 internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice device, IInterrupt interrupt, IWakeUp wakeUp, IDeviceObserver observer)
 {
+    /// <summary>QEMU's limit. Drivers send more buffers than the queue has entries (old virtio-blk), though §2.7.5.3.1 forbids it.</summary>
+    private const int MinSegments = 1024;
+
     private QueueSnapshot _at;
     private ulong _chainsBefore;
+    private ChainSegments _segments = new(MinSegments);
 
     public int Index { get; } = index;
     public QueueTraits Traits { get; } = traits;
@@ -45,6 +49,15 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     /// <summary><see cref="Chains"/> at the last publication.</summary>
     public ulong PublishedChains { get; set; }
+
+    /// <summary>Room for the buffers of one chain, kept over connections: drivers come and go, and the room is pinned.</summary>
+    /// <param name="queueSize">The size of the queue to be enabled.</param>
+    public ChainSegments SegmentsFor(int queueSize)
+    {
+        if (_segments.Capacity < queueSize)
+            _segments = new ChainSegments(queueSize);
+        return _segments;
+    }
 
     public QueueStatistics Statistics =>
         new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
