@@ -71,6 +71,47 @@ public sealed class IdlePollerTests : IDisposable
         Assert.Equal(1000, polls);
     }
 
+    [Theory]
+    [InlineData(60_000, 1000)] // shorter than the busy poll time: the next request may be as near
+    [InlineData(1, 1)]         // longer: looking would be in vain
+    public void After_an_idle_time_polling_goes_on_only_if_that_could_have_bridged_it(int busyPollMilliseconds, int expected)
+    {
+        int polls = 0;
+        bool awake = false;
+        using var asleep = new ManualResetEventSlim();
+        _loop.AddIdlePoller(new Poller(FindTheThousandth, beforeSleep: () =>
+        {
+            if (awake)
+                _loop.Stop();
+            asleep.Set();
+            return false;
+        }));
+        var waker = new Thread(() =>
+        {
+            asleep.Wait();
+            Thread.Sleep(50);
+            _loop.Post(() =>
+            {
+                _loop.BusyPollTime = TimeSpan.FromMilliseconds(busyPollMilliseconds);
+                awake = true;
+            });
+        });
+        waker.Start();
+
+        _loop.Run();
+
+        waker.Join();
+        Assert.Equal(expected, polls);
+
+        bool FindTheThousandth()
+        {
+            if (!awake || ++polls < 1000)
+                return false;
+            _loop.Stop();
+            return true;
+        }
+    }
+
     [Fact]
     public void Deferred_work_does_not_wait_for_busy_polling()
     {

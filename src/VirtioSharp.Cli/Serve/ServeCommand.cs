@@ -43,9 +43,9 @@ internal sealed class ServeCommand
 
     private readonly Option<int> _busyPoll = new("--busy-poll")
     {
-        Description = "Look for more requests for this many microseconds before sleeping: less latency, more processor time",
+        Description = "While requests come faster than this many microseconds, look for the next one instead of sleeping; 0 always sleeps",
         HelpName = "US",
-        DefaultValueFactory = _ => 0,
+        DefaultValueFactory = _ => (int)VhostUserOptions.DefaultBusyPoll.TotalMicroseconds,
     };
 
     private readonly Option<FileInfo?> _report = new("--report")

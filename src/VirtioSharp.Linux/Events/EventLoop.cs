@@ -34,8 +34,8 @@ public sealed class EventLoop : IDisposable
         _ = Register(_postBox.Descriptor, EpollEvents.In, _postBox);
     }
 
-    /// <summary>How long idle pollers are asked again and again before the loop sleeps; zero asks them once. Other descriptors
-    /// wait meanwhile, so microseconds are meant.</summary>
+    /// <summary>How long idle pollers are asked again and again before the loop sleeps; zero asks them once, and so does a loop
+    /// whose last idle time was longer than this. Other descriptors wait meanwhile, so microseconds are meant.</summary>
     public TimeSpan BusyPollTime
     {
         get => _idlePollers.BusyPollTime;

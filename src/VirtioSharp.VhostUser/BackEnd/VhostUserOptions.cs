@@ -13,6 +13,10 @@ public sealed record VhostUserOptions
     /// <summary>What to keep back, for a front-end that is better off without it.</summary>
     public ProtocolFeatures Withheld { get; init; }
 
-    /// <summary>How long to look for more requests before the loop sleeps; zero sleeps at once.</summary>
-    public TimeSpan BusyPoll { get; init; }
+    /// <summary>How long to look for more requests before the loop sleeps, while they come in such quick succession; zero always
+    /// sleeps at once.</summary>
+    public TimeSpan BusyPoll { get; init; } = DefaultBusyPoll;
+
+    /// <summary>100 µs: a guest that waits for each answer asks again sooner, and a sleep and a wake-up would double its wait.</summary>
+    public static TimeSpan DefaultBusyPoll { get; } = TimeSpan.FromMicroseconds(100);
 }
