@@ -99,11 +99,11 @@ public sealed class LoopbackTransportTests
         using var transport = new LoopbackTransport(new RngDevice());
         using var driver = new RngDriver(transport);
 
-        while (transport.WaitForInterrupt(0, TimeSpan.Zero))
+        while (transport.WaitForInterrupt([InterruptSource.Queue(0)], TimeSpan.Zero) != InterruptSource.None)
         {
         }
 
-        Assert.False(transport.WaitForInterrupt(0, Patience));
+        Assert.Equal(InterruptSource.None, transport.WaitForInterrupt([InterruptSource.Queue(0)], Patience));
     }
 
     [Fact]

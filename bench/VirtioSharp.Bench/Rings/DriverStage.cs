@@ -121,7 +121,7 @@ internal sealed unsafe class DriverStage : IDisposable
         public void EnableQueue(int index, in QueueLayout layout) { }
         public void ResetQueue(int index) { }
         public void Notify(QueueNotification notification) { }
-        public bool WaitForInterrupt(int queue, TimeSpan timeout) => false;
+        public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout) => InterruptSource.None;
         public void Dispose() { }
     }
 }

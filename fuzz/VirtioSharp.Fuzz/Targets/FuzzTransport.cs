@@ -50,7 +50,7 @@ internal sealed class FuzzTransport(DmaArena arena, Func<bool> wait) : IDriverTr
     {
     }
 
-    public bool WaitForInterrupt(int queue, TimeSpan timeout) => wait();
+    public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout) => wait() ? sources[0] : InterruptSource.None;
 
     public void Dispose()
     {

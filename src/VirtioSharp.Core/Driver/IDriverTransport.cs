@@ -21,6 +21,21 @@ public interface IDriverTransport : IDisposable
     /// <summary>The clock that waiting goes by.</summary>
     TimeProvider Time { get; }
 
+    /// <summary>
+    /// 0, or the alignment of the device area in a legacy ring: the transport is a legacy interface (§2.7.2). Then the status has
+    /// no FEATURES_OK, there are 32 feature bits, a queue has exactly <see cref="ReadMaxQueueSize"/> entries and lies in one
+    /// piece at a multiple of this, and configuration fields are in the guest's byte order.
+    /// </summary>
+    int LegacyAlignment => 0;
+
+    /// <summary>Sets the interrupts up for so many queues, the best way that the device has. Once per session: after FEATURES_OK,
+    /// before the first queue is enabled.</summary>
+    /// <param name="queues">How many queues will be enabled at the most, from the first on.</param>
+    /// <param name="best">The best kind to try; worse ones are tried in turn.</param>
+    /// <returns>What it has become.</returns>
+    /// <exception cref="TransportException">The device refuses every kind.</exception>
+    InterruptKind UseInterrupts(int queues, InterruptKind best = InterruptKind.VectorPerQueue) => InterruptKind.VectorPerQueue;
+
     /// <summary>What the device offers (§2.2).</summary>
     FeatureSet ReadDeviceFeatures();
 
@@ -56,7 +71,10 @@ public interface IDriverTransport : IDisposable
     /// <summary>Sends an available buffer notification; a transport without NOTIFICATION_DATA uses the queue's index only.</summary>
     void Notify(QueueNotification notification);
 
-    /// <summary>Waits for a used buffer notification of one queue, and takes it.</summary>
-    /// <returns>False when the time ran out, or when none can come any more.</returns>
-    bool WaitForInterrupt(int queue, TimeSpan timeout);
+    /// <summary>Waits for one of some notifications, and takes it; others stay. Where notifications cannot be told apart, all of
+    /// those that it may be are pending: a driver tolerates one in vain.</summary>
+    /// <param name="sources">What to wait for; the first that is pending is taken.</param>
+    /// <param name="timeout">The longest to wait; zero only looks.</param>
+    /// <returns><see cref="InterruptSource.None"/> when the time ran out, or when none can come any more.</returns>
+    InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout);
 }

@@ -57,7 +57,7 @@ public abstract class DriverQueue
             if (RearmInterrupts())
                 continue;
             TimeSpan left = timeout - Transport.Time.GetElapsedTime(start);
-            if (left <= TimeSpan.Zero || !Transport.WaitForInterrupt(Index, left))
+            if (left <= TimeSpan.Zero || Transport.WaitForInterrupt([InterruptSource.Queue(Index)], left) == InterruptSource.None)
                 return TryGet(out id, out length);
         }
 

@@ -90,14 +90,18 @@ public sealed class LoopbackTransport : IDriverTransport
     }
 
     /// <inheritdoc/>
-    public bool WaitForInterrupt(int queue, TimeSpan timeout)
+    public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout)
     {
         Flush();
-        while (!_wiring.TakeInterrupt(queue))
+        while (true)
         {
+            InterruptSource taken = _wiring.Take(sources);
+            if (taken != InterruptSource.None)
+                return taken;
+
             // Nobody else runs here: only the device's alarm can still bring an interrupt.
             if (_wiring.UntilAlarm is not { } delay || delay > timeout)
-                return false;
+                return InterruptSource.None;
             if (delay > TimeSpan.Zero)
                 Thread.Sleep((int)Math.Ceiling(delay.TotalMilliseconds)); // a TimeSpan is cut to whole milliseconds, and the device would be woken too early
             timeout -= delay;
@@ -108,8 +112,6 @@ public sealed class LoopbackTransport : IDriverTransport
 
             Flush();
         }
-
-        return true;
     }
 
     /// <summary>Resets the device and frees the arena.</summary>
@@ -131,6 +133,7 @@ public sealed class LoopbackTransport : IDriverTransport
     {
         private readonly bool[] _interrupts = new bool[queues];
         private (long Start, TimeSpan Delay)? _alarm;
+        private bool _configurationChanged;
         private bool _needsFlush;
 
         public int ConfigurationChanges { get; private set; }
@@ -148,7 +151,11 @@ public sealed class LoopbackTransport : IDriverTransport
 
         public void SignalUsed(int queue) => _interrupts[queue] = true;
 
-        public void SignalConfigurationChange() => ConfigurationChanges++;
+        public void SignalConfigurationChange()
+        {
+            ConfigurationChanges++;
+            _configurationChanged = true;
+        }
 
         public void WakeAfter(TimeSpan delay) => _alarm = (time.GetTimestamp(), delay);
 
@@ -163,11 +170,18 @@ public sealed class LoopbackTransport : IDriverTransport
             return needed;
         }
 
-        public bool TakeInterrupt(int queue)
+        public InterruptSource Take(ReadOnlySpan<InterruptSource> sources)
         {
-            bool pending = _interrupts[queue];
-            _interrupts[queue] = false;
-            return pending;
+            foreach (InterruptSource source in sources)
+            {
+                ref bool pending = ref (source.IsQueue ? ref _interrupts[source.QueueIndex] : ref _configurationChanged);
+                if (!pending)
+                    continue;
+                pending = false;
+                return source;
+            }
+
+            return InterruptSource.None;
         }
     }
 }

@@ -99,12 +99,12 @@ internal sealed class VhostUserTransport : IDriverTransport
 
     public void Notify(QueueNotification notification) => _kick.Signal();
 
-    public bool WaitForInterrupt(int queue, TimeSpan timeout)
+    public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout)
     {
         if (!Readiness.WaitReadable(_call.Descriptor, timeout))
-            return false;
+            return InterruptSource.None;
         _call.TryDrain(out _);
-        return true;
+        return sources[0];
     }
 
     public void ReadConfiguration(uint offset, Span<byte> destination) => throw new NotSupportedException();

@@ -50,7 +50,7 @@ internal sealed class StubTransport(DmaArena arena) : IDriverTransport
 
     public void Notify(QueueNotification notification) => Notifications.Add(notification);
 
-    public bool WaitForInterrupt(int queue, TimeSpan timeout) => false;
+    public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout) => InterruptSource.None;
 
     public void Dispose()
     {

@@ -74,12 +74,12 @@ internal sealed class ClockworkTransport : IDriverTransport, IInterrupt, IWakeUp
         }
     }
 
-    public bool WaitForInterrupt(int queue, TimeSpan timeout)
+    public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout)
     {
         if (!_interrupt)
             Advance(Alarm is { } alarm && alarm < timeout ? alarm : timeout);
         (bool came, _interrupt) = (_interrupt, false);
-        return came;
+        return came ? sources[0] : InterruptSource.None;
     }
 
     public void SignalUsed(int queue) => _interrupt = true;

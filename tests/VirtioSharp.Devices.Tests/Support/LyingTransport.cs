@@ -84,7 +84,7 @@ internal sealed unsafe class LyingTransport : IDriverTransport
 
     public void Notify(QueueNotification notification) => Notified?.Invoke();
 
-    public bool WaitForInterrupt(int queue, TimeSpan timeout) => false;
+    public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout) => InterruptSource.None;
 
     public void Dispose() => Dma.Dispose();
 
