@@ -6,7 +6,9 @@ using VirtioSharp.Cli.Output;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Devices.Rng;
 using VirtioSharp.Drivers.Rng;
+using VirtioSharp.Cli.Trace;
 using VirtioSharp.Transports.Loopback;
+using VirtioSharp.Transports.Tracing;
 
 namespace VirtioSharp.Cli.Demo;
 
@@ -22,12 +24,26 @@ internal static class DemoCommand
             DefaultValueFactory = _ => 2500,
         };
         Option<OutputFormat> format = OutputFormatOption.Create();
+        var trace = new Option<bool>("--trace") { Description = "Show the first request's way through driver, transport and device instead" };
         var command = new DocumentedCommand("demo", "Join a driver and a device in this process and read random bytes through their rings", """
             Example:
               vio demo --bytes 64
-            """) { bytes, format };
-        command.SetAction(arguments => Run(arguments.GetValue(bytes), arguments.GetValue(format)));
+            """) { bytes, format, trace };
+        command.SetAction(arguments => arguments.GetValue(trace) ? Trace() : Run(arguments.GetValue(bytes), arguments.GetValue(format)));
         return command;
+    }
+
+    private static int Trace()
+    {
+        var walk = new Walk();
+        var rings = new RingWatch(walk);
+        using var transport = new TracingTransport(new LoopbackTransport(new TracingDevice(new RngDevice(), walk, rings)), walk, rings);
+        WalkStep? probe = walk.Begin(WalkSide.Driver, "probe", "§3.1.1");
+        using var driver = new RngDriver(transport);
+        walk.End(probe);
+        driver.Read(new byte[64], TimeSpan.FromSeconds(1));
+        WalkOutput.Write(walk, WalkFormat.Text);
+        return ExitCode.Success;
     }
 
     /// <summary>Also what <c>vio boot</c> falls back to.</summary>

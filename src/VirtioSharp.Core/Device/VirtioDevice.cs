@@ -47,7 +47,7 @@ public abstract class VirtioDevice
     /// <exception cref="InvalidOperationException">The device has no host yet.</exception>
     protected IDeviceServices Services => _services ?? throw new InvalidOperationException("the device is not in a host yet");
 
-    internal void Attach(IDeviceServices services)
+    internal virtual void Attach(IDeviceServices services)
     {
         if (_services is not null)
             throw new InvalidOperationException("the device already has a host: make one device per host");

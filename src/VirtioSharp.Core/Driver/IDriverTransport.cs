@@ -36,6 +36,9 @@ public interface IDriverTransport : IDisposable
     /// <exception cref="TransportException">The device refuses every kind.</exception>
     InterruptKind UseInterrupts(int queues, InterruptKind best = InterruptKind.VectorPerQueue) => InterruptKind.VectorPerQueue;
 
+    /// <summary>Who watches the queues of this transport's drivers, if anybody does.</summary>
+    IDriverQueueObserver? QueueObserver => null;
+
     /// <summary>What the device offers (§2.2).</summary>
     FeatureSet ReadDeviceFeatures();
 

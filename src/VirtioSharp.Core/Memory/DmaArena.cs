@@ -42,6 +42,16 @@ public sealed unsafe class DmaArena : IDisposable
         return new DmaBuffer(_region.Start.Plus(offset), _region.Host + (nint)offset, length);
     }
 
+    /// <summary>The bytes at an address, to look at: a ring that is drawn, say.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">They are not all in the arena.</exception>
+    public ReadOnlySpan<byte> Look(GuestAddress at, int length)
+    {
+        ulong offset = at.Value - _region.Start.Value; // an address below the start wraps, and is beyond the end
+        if (offset > _region.Length || (ulong)length > _region.Length - offset)
+            throw new ArgumentOutOfRangeException(nameof(at), $"{at}, {length} bytes, is not in the driver's arena");
+        return new((void*)(_region.Host + (nint)offset), length);
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _owner?.Dispose();
 

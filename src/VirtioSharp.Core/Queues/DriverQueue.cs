@@ -8,7 +8,10 @@ namespace VirtioSharp.Core.Queues;
 /// <summary>The driver's end of an enabled queue, whatever its ring format.</summary>
 public abstract class DriverQueue
 {
-    private protected DriverQueue(IDriverTransport transport, int index) => (Transport, Index) = (transport, index);
+    private readonly IDriverQueueObserver? _observer;
+
+    private protected DriverQueue(IDriverTransport transport, int index) =>
+        (Transport, Index, _observer) = (transport, index, transport.QueueObserver);
 
     /// <summary>The queue's number.</summary>
     public int Index { get; }
@@ -26,7 +29,10 @@ public abstract class DriverQueue
     {
         if (readable.Length + writable.Length == 0)
             throw new ArgumentException("a chain has one buffer at the least", nameof(writable));
-        return Add(readable, writable, out id);
+        _observer?.Began(this, DriverQueueOperation.Add);
+        bool added = Add(readable, writable, out id);
+        _observer?.Ended(this, DriverQueueOperation.Add, added ? id : null, 0);
+        return added;
     }
 
     /// <summary>Takes the next chain that the device has used.</summary>
@@ -34,13 +40,21 @@ public abstract class DriverQueue
     /// <param name="length">Bytes the device says it wrote, at most what it had room for.</param>
     /// <returns>False when there is none.</returns>
     /// <exception cref="QueueException">The device used what was never given to it. It has been reset, so that it writes to our memory no more.</exception>
-    public abstract bool TryGet(out ushort id, out uint length);
+    public bool TryGet(out ushort id, out uint length)
+    {
+        _observer?.Began(this, DriverQueueOperation.Get);
+        bool got = Get(out id, out length);
+        _observer?.Ended(this, DriverQueueOperation.Get, got ? id : null, length);
+        return got;
+    }
 
     /// <summary>Shows the device what was added, and notifies it if it wants that.</summary>
     public void Kick()
     {
+        _observer?.Began(this, DriverQueueOperation.Kick);
         if (Publish())
             Transport.Notify(new QueueNotification((ushort)Index, NotificationPosition));
+        _observer?.Ended(this, DriverQueueOperation.Kick, null, 0);
     }
 
     /// <summary>Waits until the device has used something, at the longest <paramref name="timeout"/>; for ever if it is infinite.</summary>
@@ -70,6 +84,8 @@ public abstract class DriverQueue
 
     private protected abstract bool Add(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id);
 
+    private protected abstract bool Get(out ushort id, out uint length);
+
     private protected abstract bool Publish();
 
     private protected abstract bool RearmInterrupts();
@@ -91,7 +107,7 @@ internal sealed class DriverQueue<TRing> : DriverQueue
 
     private protected override ushort NotificationPosition => _ring.NotificationPosition;
 
-    public override bool TryGet(out ushort id, out uint length)
+    private protected override bool Get(out ushort id, out uint length)
     {
         if (_broken is not null)
             throw new QueueException(_broken);
