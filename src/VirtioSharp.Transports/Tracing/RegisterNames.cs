@@ -1,0 +1,112 @@
+using System.Reflection;
+using System.Text;
+using VirtioSharp.Spec.Mmio;
+using VirtioSharp.Spec.Pci;
+using VirtioSharp.Transports.Pci;
+
+namespace VirtioSharp.Transports.Tracing;
+
+/// <summary>What the registers of a window are called, so that a trace need not be read with the specification beside it.</summary>
+public sealed class RegisterNames
+{
+    private readonly Dictionary<ulong, string> _names = [];
+    private readonly List<(ulong Start, ulong Length, string Name)> _areas = [];
+
+    /// <summary>A virtio-mmio window.</summary>
+    public static RegisterNames Mmio()
+    {
+        var names = new RegisterNames();
+        names.Add(typeof(MmioRegister), 0, MmioRegister.DeviceConfiguration, "");
+        names._areas.Add((MmioRegister.DeviceConfiguration, ulong.MaxValue, "device configuration"));
+        return names;
+    }
+
+    /// <summary>BAR 0 of a legacy function, without MSI-X.</summary>
+    public static RegisterNames LegacyPci()
+    {
+        var names = new RegisterNames();
+        names.Add(typeof(LegacyPciRegister), 0, LegacyPciRegister.DeviceConfiguration, "");
+        names._areas.Add((LegacyPciRegister.DeviceConfiguration, ulong.MaxValue, "vectors and device configuration"));
+        return names;
+    }
+
+    /// <summary>A BAR of a modern function, by the capabilities that point into it.</summary>
+    public static RegisterNames ModernPci(IPciFunction function, int bar)
+    {
+        var names = new RegisterNames();
+        int at = function.ReadConfiguration(PciConfigurationRegister.CapabilityPointer, 1) is var first ? (int)first & 0xFC : 0;
+        for (int left = PciConfigurationRegister.Size / 4; at >= PciConfigurationRegister.FirstCapability && left > 0; left--)
+        {
+            names.AddCapability(function, at, bar);
+            at = (int)function.ReadConfiguration(at + 1, 1) & 0xFC;
+        }
+
+        return names;
+    }
+
+    /// <summary>The name of the register at an offset; empty where none is known.</summary>
+    public string Of(ulong offset)
+    {
+        if (_names.TryGetValue(offset, out string? name))
+            return name;
+        foreach ((ulong start, ulong length, string area) in _areas)
+        {
+            if (offset - start < length)
+                return $"{area} +{offset - start}";
+        }
+
+        return "";
+    }
+
+    private void AddCapability(IPciFunction function, int at, int bar)
+    {
+        var id = (PciCapabilityId)function.ReadConfiguration(at, 1);
+        if (id == PciCapabilityId.MsiX)
+        {
+            uint table = function.ReadConfiguration(at + MsixLayout.TableOffset, 4);
+            uint vectors = (function.ReadConfiguration(at + MsixLayout.ControlOffset, 2) & MsixLayout.SizeMask) + 1;
+            if ((table & MsixLayout.BarMask) == bar)
+                _areas.Add((table & ~MsixLayout.BarMask, vectors * MsixLayout.EntryBytes, "MSI-X table"));
+        }
+
+        if (id != PciCapabilityId.Vendor || function.ReadConfiguration(at + VirtioPciCapabilityLayout.Bar, 1) != bar)
+            return;
+        ulong start = function.ReadConfiguration(at + VirtioPciCapabilityLayout.Offset, 4);
+        ulong length = function.ReadConfiguration(at + VirtioPciCapabilityLayout.AreaLength, 4);
+        switch ((VirtioPciCapabilityType)function.ReadConfiguration(at + VirtioPciCapabilityLayout.Type, 1))
+        {
+            case VirtioPciCapabilityType.CommonConfiguration:
+                Add(typeof(CommonConfigurationRegister), start, CommonConfigurationRegister.Size, "common.");
+                break;
+            case VirtioPciCapabilityType.Notification:
+                _areas.Add((start, length, "notify"));
+                break;
+            case VirtioPciCapabilityType.InterruptStatus:
+                _areas.Add((start, length, "ISR status"));
+                break;
+            case VirtioPciCapabilityType.DeviceConfiguration:
+                _areas.Add((start, length, "device configuration"));
+                break;
+            default:
+                break;
+        }
+    }
+
+    /// <summary>All constants of a register map that lie in it, under the names that they have there.</summary>
+    private void Add(Type map, ulong start, int end, string prefix)
+    {
+        foreach (FieldInfo field in map.GetFields(BindingFlags.Public | BindingFlags.Static))
+        {
+            if (field.GetRawConstantValue() is int offset && offset < end && !field.Name.EndsWith("Size", StringComparison.Ordinal) | field.Name == "QueueSize" | field.Name == "GuestPageSize")
+                _names.TryAdd(start + (ulong)offset, prefix + Snake(field.Name));
+        }
+    }
+
+    private static string Snake(string name)
+    {
+        var text = new StringBuilder();
+        foreach (char letter in name)
+            text.Append(char.IsUpper(letter) && text.Length > 0 ? "_" : "").Append(char.ToLowerInvariant(letter));
+        return text.ToString();
+    }
+}
