@@ -8,8 +8,8 @@ namespace VirtioSharp.Cli.Demo;
 /// <param name="Head">The first of them, in hexadecimal.</param>
 /// <param name="Milliseconds">How long it took.</param>
 /// <param name="Features">Feature bits that were agreed on.</param>
-/// <param name="Queue">What the device counted.</param>
-internal sealed record DemoResult(int Bytes, string Head, double Milliseconds, IReadOnlyList<int> Features, QueueStatistics Queue);
+/// <param name="Queue">What the device counted, if it is ours.</param>
+internal sealed record DemoResult(int Bytes, string Head, double Milliseconds, IReadOnlyList<int> Features, QueueStatistics? Queue);
 
 [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(DemoResult))]

@@ -17,13 +17,13 @@ internal enum WalkFormat
 /// <summary>Prints walks.</summary>
 internal static class WalkOutput
 {
-    public static Option<WalkFormat> CreateOption() => new("--format")
+    public static Option<WalkFormat> CreateOption(string description) => new("--format")
     {
-        Description = "text for people, json for Perfetto (ui.perfetto.dev), svg for a page",
+        Description = description,
         DefaultValueFactory = _ => WalkFormat.Text,
     };
 
-    public static void Write(Walk walk, WalkFormat format)
+    public static void Write(Walk walk, string picture, WalkFormat format)
     {
         switch (format)
         {
@@ -36,6 +36,8 @@ internal static class WalkOutput
                 WalkSvg.Write(walk, Console.Out);
                 break;
             default:
+                Console.WriteLine(picture);
+                Console.WriteLine();
                 WalkText.Write(walk, Console.Out);
                 break;
         }

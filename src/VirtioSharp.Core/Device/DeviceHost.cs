@@ -29,7 +29,9 @@ public sealed class DeviceHost : IDeviceServices
     /// <summary>Takes <paramref name="device"/> in. Its status is 0 (reset).</summary>
     public DeviceHost(VirtioDevice device, IInterrupt interrupt, IWakeUp wakeUp, DeviceHostOptions? options = null)
     {
-        (_device, _interrupt, _wakeUp, _options) = (device, interrupt, wakeUp, options ?? new());
+        _options = options ?? new();
+        interrupt = _options.WatchInterrupts?.Invoke(interrupt) ?? interrupt;
+        (_device, _interrupt, _wakeUp) = (device, interrupt, wakeUp);
         _observer = _options.Observer ?? SilentObserver.Instance;
         Traits = device.Traits;
         FeatureSet reserved = Traits.Features & Features.Reserved;

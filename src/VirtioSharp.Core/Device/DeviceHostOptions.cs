@@ -19,6 +19,9 @@ public sealed record DeviceHostOptions
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
+    /// <summary>Puts something before the transport's interrupts, to watch them. It gets the transport's.</summary>
+    public Func<IInterrupt, IInterrupt>? WatchInterrupts { get; init; }
+
     /// <summary>Is told of faults.</summary>
     public IDeviceObserver? Observer { get; init; }
 }

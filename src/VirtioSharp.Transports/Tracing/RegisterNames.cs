@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using System.Text;
 using VirtioSharp.Spec.Mmio;
@@ -93,7 +94,7 @@ public sealed class RegisterNames
     }
 
     /// <summary>All constants of a register map that lie in it, under the names that they have there.</summary>
-    private void Add(Type map, ulong start, int end, string prefix)
+    private void Add([DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicFields)] Type map, ulong start, int end, string prefix)
     {
         foreach (FieldInfo field in map.GetFields(BindingFlags.Public | BindingFlags.Static))
         {

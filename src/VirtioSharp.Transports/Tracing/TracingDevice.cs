@@ -19,11 +19,25 @@ public sealed class TracingDevice(VirtioDevice inner, Walk walk, RingWatch rings
         walk.End(serve, $"{Traits.Id}: {chain.Written} bytes written");
     }
 
-    /// <summary>The device's end of the transport has shown the used chains and is about to interrupt: call it from there.</summary>
-    public void OnInterrupt(int queue, string how)
+    /// <summary>For <see cref="DeviceHostOptions.WatchInterrupts"/>: what was used is in the ring, and the driver is about to be told.</summary>
+    public IInterrupt Watch(IInterrupt inner) => new WatchedInterrupt(inner, walk, rings);
+
+    private sealed class WatchedInterrupt(IInterrupt inner, Walk walk, RingWatch rings) : IInterrupt
     {
-        WalkStep? push = walk.Fill(WalkSide.Device, "push", "§2.7.8");
-        rings.Explain(push, queue);
-        walk.Mark(WalkSide.Device, "interrupt", "§2.3", how);
+        public void SignalUsed(int queue)
+        {
+            WalkStep? push = walk.Fill(WalkSide.Device, "push", "§2.7.8");
+            rings.Explain(push, queue);
+            WalkStep? step = walk.Begin(WalkSide.Device, "interrupt", "§2.3");
+            inner.SignalUsed(queue);
+            walk.End(step, $"queue {queue} has used buffers");
+        }
+
+        public void SignalConfigurationChange()
+        {
+            WalkStep? step = walk.Begin(WalkSide.Device, "interrupt", "§2.3");
+            inner.SignalConfigurationChange();
+            walk.End(step, "configuration has changed");
+        }
     }
 }

@@ -1,0 +1,149 @@
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Driver;
+using VirtioSharp.Devices.Rng;
+using VirtioSharp.Qemu.Qtest;
+using VirtioSharp.Spec;
+using VirtioSharp.Transports.Loopback;
+using VirtioSharp.Transports.Mmio;
+using VirtioSharp.Transports.Pci;
+using VirtioSharp.Transports.Pci.Software;
+using VirtioSharp.Transports.Tracing;
+
+namespace VirtioSharp.Cli.Demo;
+
+/// <summary>An entropy device and the way to it, put together for the demo, with or without somebody who watches.</summary>
+internal sealed class DemoMachine : IDisposable
+{
+    private static readonly PciAddress Place = new(0, 4);
+
+    private readonly Stack<IDisposable> _parts = [];
+    private readonly Walk? _walk;
+    private readonly RingWatch? _rings;
+    private readonly DeviceHostOptions _host = new();
+    private readonly VirtioDevice _device = new RngDevice();
+
+    /// <param name="kind">What is between driver and device.</param>
+    /// <param name="walk">Records what happens from here on; null for nobody.</param>
+    public DemoMachine(DemoTransport kind, Walk? walk = null)
+    {
+        _walk = walk;
+        if (walk is not null)
+        {
+            _rings = new RingWatch(walk);
+            var traced = new TracingDevice(_device, walk, _rings);
+            (_device, _host) = (traced, _host with { WatchInterrupts = traced.Watch });
+        }
+
+        try
+        {
+            WalkStep? probe = walk?.Begin(WalkSide.Transport, "find the device", "§4");
+            IDriverTransport transport = Open(kind);
+            walk?.End(probe);
+            Transport = walk is null ? transport : new TracingTransport(transport, walk, _rings!);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public IDriverTransport Transport { get; }
+
+    /// <summary>The device's side; null when it is another process's.</summary>
+    public DeviceHost? Host { get; private set; }
+
+    public string Picture { get; private set; } = "";
+
+    public void Dispose()
+    {
+        while (_parts.TryPop(out IDisposable? part))
+            part.Dispose();
+    }
+
+    private IDriverTransport Open(DemoTransport kind) => kind switch
+    {
+        DemoTransport.Pci => OpenPci(VirtioPciInterface.Modern),
+        DemoTransport.PciLegacy => OpenPci(VirtioPciInterface.Legacy),
+        DemoTransport.Mmio => OpenMmio(MmioVersion.Current),
+        DemoTransport.MmioLegacy => OpenMmio(MmioVersion.Legacy),
+        DemoTransport.Qemu => OpenQemu(),
+        _ => OpenLoopback(),
+    };
+
+    private LoopbackTransport OpenLoopback()
+    {
+        Picture = "RngDriver ── rings in shared memory ── RngDevice: one process, no VM";
+        LoopbackTransport transport = Keep(new LoopbackTransport(_device, _host));
+        Host = transport.Host;
+        return transport;
+    }
+
+    private VirtioPciTransport OpenPci(VirtioPciInterface personality)
+    {
+        Picture = $"RngDriver ── {personality.ToString().ToLowerInvariant()} virtio-pci ── PCI bus ── virtio-pci function ── RngDevice: one process, no VM";
+        var host = Keep(new SoftwarePciHost());
+        var function = new VirtioPciFunction(_device, new VirtioPciOptions
+        {
+            Interface = personality,
+            Host = _host,
+        });
+        Host = function.Host;
+        if (_walk is not null)
+            function.SetDoorbell(0, RingDoorbell);
+        host.Plug(Place, function);
+        return OpenOn(host);
+    }
+
+    private VirtioPciTransport OpenOn(IPciHost host)
+    {
+        PciBus bus = Keep(new PciBus(host));
+        bus.Scan();
+        IPciFunction function = bus.OpenFirst(DeviceId.Entropy)
+            ?? throw new UserException("there is no entropy device on the bus");
+        return Keep(PciDrivers.Open(_walk is null ? function : new TracingFunction(function, _walk)));
+    }
+
+    /// <summary>As a VMM's ioeventfd does: the address of the notification is answered without a trip through the registers.</summary>
+    private void RingDoorbell()
+    {
+        WalkStep? step = _walk!.Begin(WalkSide.Device, "doorbell", "§4.1.5.2");
+        bool more = Host!.Notify(0);
+        while (more)
+            more = Host.Service(0);
+        _walk.End(step, "what is an ioeventfd in a VMM");
+    }
+
+    private MmioTransport OpenMmio(MmioVersion version)
+    {
+        Picture = $"RngDriver ── virtio-mmio, version {(int)version} ── RngDevice: one process, no VM";
+        SoftwareMmio machine = Keep(new SoftwareMmio(_device, new MmioFunctionOptions { Version = version, Host = _host }));
+        Host = machine.Function.Host;
+        return Keep(_walk is null
+            ? machine.Open()
+            : MmioTransport.Open(new TracingWindow(machine, _walk, "mmio", RegisterNames.Mmio()), machine, machine.Dma, machine.Time));
+    }
+
+    private VirtioPciTransport OpenQemu()
+    {
+        Picture = "RngDriver ── modern virtio-pci ── qtest ── QEMU's virtio-rng-pci: two processes, no guest";
+        QtestMachine machine = QtestMachine.StartAsync(new QtestOptions
+        {
+            Devices = ["-object", "rng-builtin,id=r0", "-device", "virtio-rng-pci,rng=r0,addr=4,disable-legacy=on"],
+        }).GetAwaiter().GetResult();
+        _parts.Push(new Ending(machine));
+        return OpenOn(Keep(new QtestPciHost(machine)));
+    }
+
+    private T Keep<T>(T part)
+        where T : IDisposable
+    {
+        _parts.Push(part);
+        return part;
+    }
+
+    private sealed class Ending(QtestMachine machine) : IDisposable
+    {
+        public void Dispose() => machine.DisposeAsync().AsTask().GetAwaiter().GetResult();
+    }
+}

@@ -1,0 +1,35 @@
+using VirtioSharp.Cli.Trace;
+using VirtioSharp.Drivers.Rng;
+using VirtioSharp.Transports.Tracing;
+
+namespace VirtioSharp.Cli.Demo;
+
+/// <summary><c>vio demo --trace</c>: the way of the driver's first request.</summary>
+internal static class TraceDemo
+{
+    /// <summary>The way is walked so often before the walk that is shown, or its times would be those of the compiler.</summary>
+    private const int Rehearsals = 100;
+
+    public static int Run(DemoTransport kind, WalkFormat format)
+    {
+        // QEMU takes seconds to start, and its half of the way is compiled already.
+        for (int rehearsal = kind == DemoTransport.Qemu ? Rehearsals - 1 : 0; rehearsal < Rehearsals; rehearsal++)
+            Walk(kind == DemoTransport.Qemu ? DemoTransport.Pci : kind, out _);
+        WalkOutput.Write(Walk(kind, out string picture), picture, format);
+        return ExitCode.Success;
+    }
+
+    private static Walk Walk(DemoTransport kind, out string picture)
+    {
+        var walk = new Walk();
+        using var machine = new DemoMachine(kind, walk);
+        picture = machine.Picture;
+        WalkStep? probe = walk.Begin(WalkSide.Driver, "probe", "§3.1.1");
+        using var driver = new RngDriver(machine.Transport);
+        if (driver.EarlyRandomness.Length == 0)
+            driver.Read(new byte[64], TimeSpan.FromSeconds(5));
+        walk.End(probe);
+        walk.Close();
+        return walk;
+    }
+}
