@@ -136,7 +136,7 @@ public sealed class InterruptTests
         DmaBuffer buffer = transport.Dma.Allocate(16);
         // The device uses a second buffer at the worst moment: when the first is about to be acknowledged.
         bool once = true;
-        window.OnWrite = (register, _) =>
+        window.OnWrite = (register, value) =>
         {
             if (register != MmioRegister.InterruptAcknowledge || !once)
                 return true;
