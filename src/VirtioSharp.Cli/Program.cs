@@ -3,6 +3,7 @@ using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Serve;
+using VirtioSharp.Cli.Trace;
 using VirtioSharp.Linux;
 
 namespace VirtioSharp.Cli;
@@ -43,6 +44,7 @@ internal static class Program
         {
             ServeCommand.Create(),
             DemoCommand.Create(),
+            TraceCommand.Create(),
             BootCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """

@@ -3,6 +3,7 @@ using System.Globalization;
 using Spectre.Console;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Cli.Trace;
 using VirtioSharp.Qemu;
 
 namespace VirtioSharp.Cli.Boot;
@@ -41,7 +42,7 @@ internal static class BootCommand
             AnsiConsole.WriteLine($"No guest can be booted here: {whyNot}");
             AnsiConsole.WriteLine("Instead, the embedded default (vio demo):");
             AnsiConsole.WriteLine();
-            return DemoCommand.Run(2500, OutputFormat.Text);
+            return DemoCommand.Run(2500, DemoTransport.Pci, WalkFormat.Text);
         }
 
         try

@@ -4,7 +4,6 @@ using System.Text.Json;
 using Spectre.Console;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Trace;
-using VirtioSharp.Core.Driver;
 using VirtioSharp.Drivers.Rng;
 
 namespace VirtioSharp.Cli.Demo;
@@ -12,8 +11,6 @@ namespace VirtioSharp.Cli.Demo;
 /// <summary><c>vio demo</c>: the C# driver and the C# device joined in one process. Needs nothing but the runtime.</summary>
 internal static class DemoCommand
 {
-    private const string Driver = "driver";
-
     public static Command Create()
     {
         var bytes = new Option<int>("--bytes")

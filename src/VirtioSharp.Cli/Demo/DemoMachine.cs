@@ -36,9 +36,7 @@ internal sealed class DemoMachine : IDisposable
 
         try
         {
-            WalkStep? probe = walk?.Begin(WalkSide.Transport, "find the device", "§4");
             IDriverTransport transport = Open(kind);
-            walk?.End(probe);
             Transport = walk is null ? transport : new TracingTransport(transport, walk, _rings!);
         }
         catch
@@ -97,11 +95,18 @@ internal sealed class DemoMachine : IDisposable
 
     private VirtioPciTransport OpenOn(IPciHost host)
     {
+        WalkStep? scan = _walk?.Begin(WalkSide.Transport, "scan the bus", "§4.1.2");
         PciBus bus = Keep(new PciBus(host));
         bus.Scan();
+        _walk?.End(scan, $"{bus.Functions.Count} function{(bus.Functions.Count == 1 ? "" : "s")}");
+        WalkStep? open = _walk?.Begin(WalkSide.Transport, "open the function", "§4.1.5.1.1");
         IPciFunction function = bus.OpenFirst(DeviceId.Entropy)
             ?? throw new UserException("there is no entropy device on the bus");
-        return Keep(PciDrivers.Open(_walk is null ? function : new TracingFunction(function, _walk)));
+        _walk?.End(open, $"{function.Name}: BARs placed, bus master on");
+        WalkStep? match = _walk?.Begin(WalkSide.Transport, "match", "§4.1.2");
+        VirtioPciTransport transport = Keep(PciDrivers.Open(_walk is null ? function : new TracingFunction(function, _walk)));
+        _walk?.End(match, $"{transport.DeviceId}, {transport.GetType().Name}");
+        return transport;
     }
 
     /// <summary>As a VMM's ioeventfd does: the address of the notification is answered without a trip through the registers.</summary>

@@ -8,6 +8,7 @@ namespace VirtioSharp.Cli.Trace;
 internal static class WalkText
 {
     private const int TimelineWidth = 88;
+    private const int MostDetails = 6;
 
     public static void Write(Walk walk, TextWriter output)
     {
@@ -27,9 +28,14 @@ internal static class WalkText
         foreach (WalkStep step in walk.Steps)
         {
             string indent = Indent(step.Depth);
-            output.WriteLine(Line($"{Micro(step.Start),9} {Micro(step.Duration),7}  {Name(step.Side),-9}  {indent}{step.Name}  {step.Section}").TrimEnd());
-            foreach (string detail in step.Details)
-                output.WriteLine(Line($"{"",29}{indent}  {detail}"));
+            bool isOne = step.Details.Count == 1;
+            output.WriteLine(Line($"{Micro(step.Start),9} {Micro(step.Duration),7}  {Name(step.Side),-9}  {indent}{step.Name}  {(isOne ? step.Details[0] + "  " : "")}{step.Section}").TrimEnd());
+            if (isOne)
+                continue;
+            foreach (string detail in step.Details.Take(MostDetails))
+                output.WriteLine(Line($"{"",30}{indent}  {detail}"));
+            if (step.Details.Count > MostDetails)
+                output.WriteLine(Line($"{"",30}{indent}  … {step.Details.Count - MostDetails} more"));
         }
     }
 

@@ -43,7 +43,7 @@ public sealed class TracingFunction(IPciFunction inner, Walk walk) : IPciFunctio
     /// <inheritdoc/>
     public uint ReadConfiguration(int offset, int width)
     {
-        WalkStep? step = walk.Begin(WalkSide.Transport, "configuration read", "§4.1.2");
+        WalkStep? step = walk.BeginOrContinue(WalkSide.Transport, "configuration read", "§4.1.2");
         uint value = inner.ReadConfiguration(offset, width);
         walk.End(step, string.Create(CultureInfo.InvariantCulture, $"{Name} +0x{offset:x2} → 0x{value.ToString($"x{2 * width}", CultureInfo.InvariantCulture)}"));
         return value;
@@ -52,7 +52,7 @@ public sealed class TracingFunction(IPciFunction inner, Walk walk) : IPciFunctio
     /// <inheritdoc/>
     public void WriteConfiguration(int offset, int width, uint value)
     {
-        WalkStep? step = walk.Begin(WalkSide.Transport, "configuration write", "§4.1.2");
+        WalkStep? step = walk.BeginOrContinue(WalkSide.Transport, "configuration write", "§4.1.2");
         inner.WriteConfiguration(offset, width, value);
         walk.End(step, string.Create(CultureInfo.InvariantCulture, $"{Name} +0x{offset:x2} ← 0x{value.ToString($"x{2 * width}", CultureInfo.InvariantCulture)}"));
     }

@@ -145,8 +145,12 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
 
     void IDriverQueueObserver.Began(DriverQueue queue, DriverQueueOperation operation)
     {
+        if (!walk.IsRecording)
+            return;
         if (operation == DriverQueueOperation.Add)
             walk.RingBefore ??= rings.Take(queue.Index);
+        if (operation == DriverQueueOperation.Get)
+            TakeInterrupt(queue.Index);
         (string name, string section) = operation switch
         {
             DriverQueueOperation.Add => ("add", "§2.7.13.1"),
@@ -172,6 +176,14 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
             walk.RingAfter = rings.Take(queue.Index);
             walk.Close();
         }
+    }
+
+    /// <summary>A driver that looks into its ring often may never wait. A kernel's handler runs before the driver looks: so here.</summary>
+    private void TakeInterrupt(int queue)
+    {
+        WalkStep? step = walk.Begin(WalkSide.Transport, "handler", "§2.3");
+        InterruptSource source = inner.WaitForInterrupt([InterruptSource.Queue(queue)], TimeSpan.Zero);
+        walk.End(step, source == InterruptSource.None ? "no interrupt yet" : $"{source}");
     }
 
     private static string NameOf(DeviceStatus status) => status switch

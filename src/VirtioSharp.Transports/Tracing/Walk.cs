@@ -14,7 +14,7 @@ public sealed class Walk
 
     private readonly List<WalkStep> _steps = [];
     private readonly Stack<WalkStep> _open = [];
-    private readonly long _start = Stopwatch.GetTimestamp();
+    private long _start; // of the first step
     private TimeSpan _last;
     private long _paused;
     private long _pausedSince;
@@ -37,8 +37,20 @@ public sealed class Walk
     {
         if (!IsRecording || _steps.Count == MaxSteps)
             return null;
+        if (_start == 0)
+            _start = Stopwatch.GetTimestamp();
         _last = Now;
         return Open(side, name, section, _last);
+    }
+
+    /// <summary>Goes on with the step that has just ended, if it was the same: a run of reads is one step with many details.</summary>
+    public WalkStep? BeginOrContinue(WalkSide side, string name, string section = "")
+    {
+        int depth = _open.TryPeek(out WalkStep? parent) ? parent.Depth + 1 : 0;
+        if (!IsRecording || _steps.Count == 0 || _steps[^1] is not { } last || last.Side != side || last.Name != name || last.Depth != depth)
+            return Begin(side, name, section);
+        _open.Push(last);
+        return last;
     }
 
     /// <summary>Ends a step, and whatever was left open inside it.</summary>
