@@ -34,6 +34,9 @@ public abstract class VirtioPciTransport : IDriverTransport, IVectorRegisters
     /// <inheritdoc/>
     public DeviceId DeviceId => Identity.VirtioType;
 
+    /// <summary>The subsystem vendor, as Linux has it.</summary>
+    public uint VendorId => Identity.SubsystemVendorId;
+
     /// <inheritdoc/>
     public abstract int QueueCount { get; }
 
