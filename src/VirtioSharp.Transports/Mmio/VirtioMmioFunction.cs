@@ -149,6 +149,8 @@ public sealed class VirtioMmioFunction : IRegisterWindow
     {
         if (queue >= (uint)_signals.Length)
             return;
+        if (IsLegacy)
+            Host.StartEarly(); // many legacy drivers use the device before they set DRIVER_OK
         if (_signals[queue] is { } signal)
             signal();
         else
