@@ -69,4 +69,20 @@ public sealed class LegacyEntropyTests : IDisposable
         Assert.Equal((indirect, eventIdx, false), (session.NegotiatedFeatures.Has(Features.IndirectDesc), session.NegotiatedFeatures.Has(Features.EventIdx), session.NegotiatedFeatures.Has(Features.Version1)));
         Assert.Equal(1024, queue.Layout.Size);
     }
+
+    [Fact]
+    public void A_driver_that_notifies_before_DRIVER_OK_is_served()
+    {
+        using MmioTransport transport = _machine.Open();
+        using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
+        DriverQueue queue = session.EnableQueue(0);
+        Assert.True(queue.TryAdd([], [transport.Dma.Allocate(16)], out _));
+
+        queue.Kick();
+
+        Assert.True(queue.Wait(Patience, out _, out uint length));
+        Assert.Equal(16u, length);
+        session.Start();
+        Assert.False(session.NeedsReset);
+    }
 }

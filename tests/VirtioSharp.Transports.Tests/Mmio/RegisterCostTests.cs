@@ -73,7 +73,7 @@ public sealed class RegisterCostTests
         VirtioMmioFunction function = panel.Machine.Function;
         panel.Start();
         panel.Device.IsRecording = false;
-        function.SetNotifySignal(0, () => { });
+        function.SetDoorbell(0, () => { });
         double best = double.MaxValue;
         for (int batch = 0; batch < 200; batch++)
         {
