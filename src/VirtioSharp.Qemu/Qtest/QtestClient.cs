@@ -87,18 +87,20 @@ public sealed class QtestClient : IDisposable
         }
     }
 
-    /// <summary>Whether an intercepted interrupt line is up now.</summary>
+    /// <summary>Whether an intercepted interrupt line is up, after every write that was made.</summary>
     /// <exception cref="TransportException">The connection is broken.</exception>
     public bool IsRaised(int interrupt)
     {
         lock (_turn)
         {
+            while (_posted > 0)
+                TakePosted();
             Hear();
             return _lines.IsRaised(interrupt);
         }
     }
 
-    /// <summary>The same, for a waiting loop: what breaks the connection is left to the next access to say.</summary>
+    /// <summary>Whether it has been told to be up, for a waiting loop: what breaks the connection is left to the next access to say.</summary>
     internal bool HasRaised(int interrupt)
     {
         lock (_turn)
