@@ -5,6 +5,9 @@ namespace VirtioSharp.Core.Queues;
 /// <summary>The negotiated features that change how a ring works, as plain booleans for the hot path.</summary>
 internal readonly record struct QueueOptions(bool Indirect, bool EventIdx, bool NotifyOnEmpty = false, bool InOrder = false)
 {
+    /// <summary>0, or the driver's ring lies in one piece with its device area aligned to this (§2.7.2).</summary>
+    public int LegacyAlignment { get; init; }
+
     public static QueueOptions From(FeatureSet features) => new(
         features.Has(Features.IndirectDesc),
         features.Has(Features.EventIdx),

@@ -30,9 +30,7 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
     {
         if (!SplitLayout.IsValidSize(size))
             throw new QueueException($"queue size = {size} is not a power of two in 1…{SplitLayout.MaxQueueSize}");
-        DmaBuffer descriptors = arena.Allocate(SplitLayout.DescriptorTableBytes(size));
-        DmaBuffer driver = arena.Allocate(SplitLayout.DriverAreaBytes(size));
-        DmaBuffer device = arena.Allocate(SplitLayout.DeviceAreaBytes(size));
+        (DmaBuffer descriptors, DmaBuffer driver, DmaBuffer device) = Areas(size, arena, options.LegacyAlignment);
         Layout = new QueueLayout(size, descriptors.Address, driver.Address, device.Address);
         _descriptors = (Descriptor*)descriptors.Host;
         _driverArea = driver.Host;
@@ -46,6 +44,17 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         for (int i = 0; i < size; i++)
             _next[i] = (ushort)((i + 1) & _mask);
         Free = size;
+    }
+
+    private static (DmaBuffer Descriptors, DmaBuffer Driver, DmaBuffer Device) Areas(int size, DmaArena arena, int legacyAlignment)
+    {
+        int descriptors = SplitLayout.DescriptorTableBytes(size), driver = SplitLayout.DriverAreaBytes(size), device = SplitLayout.DeviceAreaBytes(size);
+        if (legacyAlignment == 0)
+            return (arena.Allocate(descriptors), arena.Allocate(driver), arena.Allocate(device));
+
+        LegacyLayout layout = LegacyLayout.Of(size, legacyAlignment);
+        DmaBuffer whole = arena.Allocate(layout.Bytes, legacyAlignment);
+        return (whole.Slice(0, descriptors), whole.Slice(layout.DriverAreaOffset, driver), whole.Slice(layout.DeviceAreaOffset, device));
     }
 
     public static SplitDriverRing Create(int size, DmaArena arena, QueueOptions options) => new(size, arena, options);
