@@ -36,9 +36,7 @@ public sealed partial class BalloonDriver
         while (given < free.Length && HintCommand == command)
         {
             _hints.Send([], free.Slice(given++, 1));
-            while (Poll(TimeSpan.Zero) && HintCommand == command)
-            {
-            }
+            CheckConfiguration();
         }
 
         SendCommand(BalloonLayout.CommandStop); // MUST end a round, and the device reuses no id before it

@@ -38,16 +38,17 @@ public sealed partial class BalloonDriver : IDisposable
         _session = DriverSession.Open(transport, DeviceId.Balloon, Known(_options), _options.Withheld);
         _frames = transport.Dma.Allocate(MaxFrames * sizeof(uint));
         _command = transport.Dma.Allocate(sizeof(uint));
-        _inflate = new PageChannel(_session.EnableQueue(BalloonLayout.InflateQueue), _options.Timeout);
-        _deflate = new PageChannel(_session.EnableQueue(BalloonLayout.DeflateQueue), _options.Timeout);
-        FeatureSet offered = transport.ReadDeviceFeatures();
-        _statisticsQueue = NumberOf(BalloonLayout.StatisticsQueue, offered);
+        BalloonQueues numbers = BalloonQueues.For(_options.QueueNumbers, transport.ReadDeviceFeatures());
+        _session.EnableQueues([.. numbers.Requests(NegotiatedFeatures)]);
+        _statisticsQueue = numbers.Statistics;
+        _inflate = new PageChannel(_session.Queue(BalloonLayout.InflateQueue), _options.Timeout);
+        _deflate = new PageChannel(_session.Queue(BalloonLayout.DeflateQueue), _options.Timeout);
         if (Has(BalloonFeatures.Statistics))
-            _statistics = new StatisticsChannel(_session.EnableQueue(_statisticsQueue), transport.Dma, _options.Statistics);
+            _statistics = new StatisticsChannel(_session.Queue(numbers.Statistics), transport.Dma, _options.Statistics);
         if (Has(BalloonFeatures.FreePageHint))
-            _hints = new PageChannel(_session.EnableQueue(NumberOf(BalloonLayout.FreePageQueue, offered)), _options.Timeout);
+            _hints = new PageChannel(_session.Queue(numbers.FreePage), _options.Timeout);
         if (Has(BalloonFeatures.PageReporting))
-            _reports = new PageChannel(_session.EnableQueue(NumberOf(BalloonLayout.ReportingQueue, offered)), _options.Timeout);
+            _reports = new PageChannel(_session.Queue(numbers.Reporting), _options.Timeout);
         if (Has(BalloonFeatures.PagePoison))
             Write(BalloonConfiguration.PoisonOffset, _options.Poison!.Value);
         ReadConfiguration();
@@ -133,14 +134,12 @@ public sealed partial class BalloonDriver : IDisposable
     /// <exception cref="QueueException">The device broke the statistics queue. It has been reset.</exception>
     public bool Poll(TimeSpan timeout)
     {
-        if (Look())
+        // Both, so that a device which asks for statistics without end does not hide what else it wants.
+        bool changed = CheckConfiguration();
+        if (ServeStatistics() || changed)
             return true;
-        return _transport.WaitForInterrupt([InterruptSource.Configuration, InterruptSource.Queue(_statisticsQueue)], timeout) switch
-        {
-            { IsQueue: true } => Look(),
-            { } source when source == InterruptSource.Configuration => Changed(),
-            _ => false,
-        };
+        InterruptSource source = _transport.WaitForInterrupt([InterruptSource.Configuration, InterruptSource.Queue(_statisticsQueue)], timeout);
+        return source.IsQueue ? ServeStatistics() : source != InterruptSource.None && ReadChange();
     }
 
     /// <summary>Resets the device. What is in the balloon stays out of use: the device may have dropped it.</summary>
@@ -153,28 +152,18 @@ public sealed partial class BalloonDriver : IDisposable
 
     private bool Has(FeatureSet feature) => _session.NegotiatedFeatures.Has(feature);
 
-    /// <summary>See <see cref="BalloonQueueNumbers"/>.</summary>
-    private int NumberOf(int queue, FeatureSet offered)
+    private bool ServeStatistics()
     {
-        int number = queue;
-        if (_options.QueueNumbers == BalloonQueueNumbers.Specified)
-            return number;
-        if (queue > BalloonLayout.StatisticsQueue && !offered.Has(BalloonFeatures.Statistics))
-            number--;
-        if (queue > BalloonLayout.FreePageQueue && !offered.Has(BalloonFeatures.FreePageHint))
-            number--;
-        return number;
+        if (_statistics?.Serve() != true)
+            return false;
+        StatisticsSupplied++;
+        return true;
     }
 
-    private bool Look()
-    {
-        bool served = _statistics?.Serve() == true;
-        if (served)
-            StatisticsSupplied++;
-        return served;
-    }
+    private bool CheckConfiguration() =>
+        _transport.WaitForInterrupt([InterruptSource.Configuration], TimeSpan.Zero) != InterruptSource.None && ReadChange();
 
-    private bool Changed()
+    private bool ReadChange()
     {
         ReadConfiguration();
         ConfigurationChanged?.Invoke(this, EventArgs.Empty);

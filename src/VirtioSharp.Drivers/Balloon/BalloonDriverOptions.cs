@@ -3,19 +3,6 @@ using VirtioSharp.Spec.Balloon;
 
 namespace VirtioSharp.Drivers.Balloon;
 
-/// <summary>Which number the balloon's optional queues have.</summary>
-public enum BalloonQueueNumbers
-{
-    /// <summary>Each queue its own number, whether the others exist or not (§5.5.2).</summary>
-    Specified,
-
-    /// <summary>
-    /// Queues whose feature the device does not offer take no number: without hinting, reporting is queue 3 and not 4.
-    /// QEMU does that, and Linux's driver with it; known to be so in QEMU 7.2.
-    /// </summary>
-    Compacted,
-}
-
 /// <summary>A statistic that the driver supplies.</summary>
 /// <param name="Tag">What it counts.</param>
 /// <param name="Read">How much it is now.</param>

@@ -166,10 +166,9 @@ public sealed partial class BlockDriver : IDisposable
     private DriverQueue[] EnableQueues(in BlockConfiguration space)
     {
         int offered = _session.NegotiatedFeatures.Has(BlockFeatures.MultiQueue) ? Math.Max((int)(ushort)space.QueueCount, 1) : 1;
-        var queues = new DriverQueue[Math.Min(_options.MaxQueues, offered)];
-        for (int i = 0; i < queues.Length; i++)
-            queues[i] = _session.EnableQueue(i, _options.QueueSize);
-        return queues;
+        QueueRequest[] requests = [.. Enumerable.Range(0, Math.Min(_options.MaxQueues, offered)).Select(i => new QueueRequest(i, $"request{i + 1}", _options.QueueSize))];
+        _session.EnableQueues(requests);
+        return [.. requests.Select(request => _session.Queue(request.Index))];
     }
 
     private BlockConfiguration ReadConfiguration()
