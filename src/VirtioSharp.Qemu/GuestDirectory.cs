@@ -12,6 +12,10 @@ internal sealed class GuestDirectory : IDisposable
     // A unix socket's name ends after 107 characters; under /tmp ours has room to spare.
     public string QmpSocket => System.IO.Path.Combine(Path, "qmp");
 
+    public string QtestSocket => System.IO.Path.Combine(Path, "qtest");
+
+    public string Firmware => System.IO.Path.Combine(Path, "firmware");
+
     /// <summary>An empty disk with room for the results and, in its last sector, for what the guest remembers.</summary>
     public void CreateResultsDisk(long bytes)
     {

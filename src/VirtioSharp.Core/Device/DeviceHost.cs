@@ -160,6 +160,11 @@ public sealed class DeviceHost : IDeviceServices
             Guard(index, () => slot.Remove());
     }
 
+    /// <summary>What the driver did leaves no way on, and the transport cannot say so otherwise: a queue that cannot be enabled, say. NEEDS_RESET (§2.1.2).</summary>
+    /// <param name="index">The queue, or −1.</param>
+    /// <param name="reason">What was wrong; the observer is told.</param>
+    public void Fail(int index, Exception reason) => EnterNeedsReset(index, reason);
+
     /// <summary>Whether a queue is enabled.</summary>
     public bool IsEnabled(int index) => Slot(index).Queue is not null;
 
