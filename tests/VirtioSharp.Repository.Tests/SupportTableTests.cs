@@ -14,7 +14,7 @@ public sealed class SupportTableTests
     }
 
     [Fact]
-    public void A_cell_names_the_classes_that_prove_it_once_each()
+    public void A_cell_has_a_mark_for_each_class_that_proves_it()
     {
         string table = ReadmeTable.Render(
             [
@@ -24,7 +24,7 @@ public sealed class SupportTableTests
             ],
             type => type == "N.RngTests" ? "tests/RngTests.cs" : null);
 
-        Assert.Equal("| | loopback | mmio |\n|---|---|---|\n| disk | — | ✔ BlockTests |\n| rng | ✔ [RngTests](tests/RngTests.cs) | — |\n", table);
+        Assert.Equal("| | loopback | mmio |\n|---|---|---|\n| disk | — | ✔ |\n| rng | [✔](tests/RngTests.cs \"RngTests\") | — |\n", table);
     }
 
     [Fact]
@@ -40,7 +40,7 @@ public sealed class SupportTableTests
             ],
             _ => null);
 
-        Assert.EndsWith("| f | ✔ A; ✘ failing: B; skipped: C |\n", table);
+        Assert.EndsWith("| f | ✔; ✘ failing: B; skipped: C |\n", table);
     }
 
     [Fact]

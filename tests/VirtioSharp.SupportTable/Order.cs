@@ -7,6 +7,9 @@ internal static class Order
     [
         "Entropy device",
         "Entropy driver",
+        "Block driver",
+        "Balloon driver",
+        "Console driver",
         "Rate limit",
         "Split ring",
         "Packed ring",
@@ -39,6 +42,13 @@ internal static class Order
     [
         "in process",
         "loopback",
+        "in-process PCI, modern",
+        "in-process PCI, legacy",
+        "in-process MMIO",
+        "in-process MMIO, legacy",
+        "QEMU 7.2 PCI, modern",
+        "QEMU 7.2 PCI, legacy",
+        "QEMU 7.2 MMIO",
         "vhost-user",
         "QEMU 7.2, Linux guest",
     ];

@@ -37,6 +37,9 @@ internal static class Readme
     {
         string name = type[(type.LastIndexOf('.') + 1)..] + ".cs";
         string[] files = [.. Directory.GetFiles("tests", name, SearchOption.AllDirectories).Select(path => path.Replace('\\', '/'))];
-        return files.Length == 1 ? files[0] : null;
+        return files.Length == 1 ? files[0] : files.FirstOrDefault(path => IsIn(type, path));
     }
+
+    // Several classes may have one name; then folders are named like namespaces, which is the house's rule, too.
+    private static bool IsIn(string type, string path) => path.Replace('/', '.') == $"tests.{type}.cs";
 }

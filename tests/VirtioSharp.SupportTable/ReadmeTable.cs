@@ -52,12 +52,16 @@ internal static class ReadmeTable
         var classes = proofs.GroupBy(test => test.Class).OrderBy(group => ShortName(group.Key), StringComparer.Ordinal).ToList();
         string[] parts =
         [
-            List("✔", group => group.All(test => test.Outcome == Outcome.Passed)),
+            Passed(group => group.All(test => test.Outcome == Outcome.Passed)),
             List("✘ failing:", group => group.Any(test => test.Outcome == Outcome.Failed)),
             List("skipped:", group => group.Any(test => test.Outcome == Outcome.Skipped) && group.All(test => test.Outcome != Outcome.Failed)),
         ];
         string cell = string.Join("; ", parts.Where(part => part.Length > 0));
         return cell.Length > 0 ? cell : "—";
+
+        // There are many, and the table has many columns: a mark each, with the name to point at.
+        string Passed(Func<IGrouping<string, RanTest>, bool> which) => string.Join(" ", classes.Where(which).Select(group =>
+            link(group.Key) is { } path ? $"[✔]({path} \"{ShortName(group.Key)}\")" : "✔"));
 
         string List(string mark, Func<IGrouping<string, RanTest>, bool> which)
         {

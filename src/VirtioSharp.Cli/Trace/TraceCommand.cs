@@ -1,6 +1,5 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Demo;
-using VirtioSharp.Cli.Output;
 
 namespace VirtioSharp.Cli.Trace;
 
