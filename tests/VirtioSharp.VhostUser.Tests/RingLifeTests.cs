@@ -1,3 +1,4 @@
+using VirtioSharp.Linux;
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Split;
 using VirtioSharp.Testing;
@@ -106,6 +107,7 @@ public sealed class RingLifeTests : IDisposable
         Assert.False(_ring.Call.TryDrain(out _));
 
         _frontEnd.SendCall(_ring);
+        Assert.True(Readiness.WaitReadable(_ring.Call.Descriptor, Patience.Limit), "what was used meanwhile is never told");
         _ring.AssertServes();
     }
 

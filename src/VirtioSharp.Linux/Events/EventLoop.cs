@@ -76,8 +76,13 @@ public sealed class EventLoop : IDisposable
     public void Defer(IDeferred work)
     {
         RequireLoopThread();
-        if (!_deferred.Contains(work))
-            _deferred.Enqueue(work);
+        foreach (IDeferred waiting in _deferred) // Contains makes a comparer at its first use, and a round allocates nothing
+        {
+            if (ReferenceEquals(waiting, work))
+                return;
+        }
+
+        _deferred.Enqueue(work);
     }
 
     /// <summary>Asks somebody for work before every sleep.</summary>

@@ -65,7 +65,14 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
 
     public void SetEnabled(bool enabled) => IsEnabled = enabled;
 
-    public void SetCall(EventFd? call) => Replace(ref _call, call);
+    /// <summary>Signals the new descriptor if the ring runs: what was used until this message came was told to the one before,
+    /// where nobody may listen any more. A driver does not mind an interrupt too many.</summary>
+    public void SetCall(EventFd? call)
+    {
+        Replace(ref _call, call);
+        if (IsRunning)
+            SignalCall();
+    }
 
     public void SetError(EventFd? error) => Replace(ref _error, error);
 

@@ -228,7 +228,8 @@ public sealed class GuestTests : IDisposable
     {
         _frontEnd.Start(_ram, _ring);
         _ring.AssertServes();
-        _ring.Restart(0x1234);
+        _ring.UsedIndex = 0x1234;
+        _ring.AvailableIndex = 0x1234; // the last: a device that polls sees it before any kick
 
         AssertBrokenUntilStopped("avail.idx jumped from 1 to 4660, further than the 256 entries of the queue");
     }

@@ -61,8 +61,12 @@ internal sealed unsafe class GuestRing : IDisposable
 
     public ref ushort AvailableEvent => ref Word(Used + (ulong)SplitLayout.AvailEventOffset(Size));
 
-    /// <summary>How far the device has come, read as a driver reads it.</summary>
-    public ushort UsedIndex => Volatile.Read(ref Word(Used + SplitLayout.IndexOffset));
+    /// <summary>How far the device has come, read as a driver reads it. No driver writes it.</summary>
+    public ushort UsedIndex
+    {
+        get => Volatile.Read(ref Word(Used + SplitLayout.IndexOffset));
+        set => Volatile.Write(ref Word(Used + SplitLayout.IndexOffset), value);
+    }
 
     public byte[] AddressPayload => Wire.Address(Index, UserDescriptors, UserUsed, UserAvailable);
 
@@ -71,7 +75,7 @@ internal sealed unsafe class GuestRing : IDisposable
     {
         _ram.Bytes(_offset, (int)Buffers).Clear();
         AvailableIndex = at;
-        Word(Used + SplitLayout.IndexOffset) = at;
+        UsedIndex = at;
     }
 
     public Span<byte> BufferBytes(int offset, int length) => _ram.Bytes(_offset + Buffers + (ulong)offset, length);
