@@ -8,18 +8,6 @@ internal sealed class InProcessLoop(TimeProvider time) : IWakeUp
     private (long Start, TimeSpan Delay)? _alarm;
     private bool _needsFlush;
 
-    /// <summary>How long until the device's alarm goes off; null when it is not set.</summary>
-    public TimeSpan? UntilAlarm
-    {
-        get
-        {
-            if (_alarm is not { } alarm)
-                return null;
-            TimeSpan left = alarm.Delay - time.GetElapsedTime(alarm.Start);
-            return left > TimeSpan.Zero ? left : TimeSpan.Zero;
-        }
-    }
-
     public void WakeAfter(TimeSpan delay) => _alarm = (time.GetTimestamp(), delay);
 
     public void FlushSoon() => _needsFlush = true;
@@ -29,11 +17,17 @@ internal sealed class InProcessLoop(TimeProvider time) : IWakeUp
     /// <returns>False when it does not go off in that time.</returns>
     public bool WaitForAlarm(ref TimeSpan timeout)
     {
-        if (UntilAlarm is not { } delay || delay > timeout)
+        if (_alarm is not { } alarm)
+            return false;
+        TimeSpan delay = alarm.Delay - time.GetElapsedTime(alarm.Start);
+        if (delay > timeout)
             return false;
         if (delay > TimeSpan.Zero)
+        {
             Thread.Sleep((int)Math.Ceiling(delay.TotalMilliseconds)); // a TimeSpan is cut to whole milliseconds, and the device would be woken too early
-        timeout -= delay;
+            timeout -= delay;
+        }
+
         _alarm = null;
         return true;
     }

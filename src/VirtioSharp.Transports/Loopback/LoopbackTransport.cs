@@ -18,6 +18,7 @@ public sealed class LoopbackTransport : IDriverTransport
     private static readonly GuestAddress ArenaStart = new(0x1_0000_0000);
 
     private readonly Wiring _wiring;
+    private readonly InProcessLoop _loop;
 
     /// <summary>Puts <paramref name="device"/> at the other end.</summary>
     /// <param name="device">A device without a host.</param>
@@ -33,8 +34,9 @@ public sealed class LoopbackTransport : IDriverTransport
             options = options with { AllowLegacy = true, RingFeatures = options.RingFeatures | Features.AnyLayout | Features.NotifyOnEmpty };
         Time = options.Time;
         Dma = DmaArena.CreateLocal(ArenaStart, arenaBytes);
-        _wiring = new Wiring(device.Traits.Queues.Count, Time);
-        Host = new DeviceHost(device, _wiring, _wiring, options);
+        _wiring = new Wiring(device.Traits.Queues.Count);
+        _loop = new InProcessLoop(Time);
+        Host = new DeviceHost(device, _wiring, _loop, options);
         Host.SetMemory(MemoryMap.Create([Dma.Region]));
     }
 
@@ -109,12 +111,8 @@ public sealed class LoopbackTransport : IDriverTransport
                 return taken;
 
             // Nobody else runs here: only the device's alarm can still bring an interrupt.
-            if (_wiring.UntilAlarm is not { } delay || delay > timeout)
+            if (!_loop.WaitForAlarm(ref timeout))
                 return InterruptSource.None;
-            if (delay > TimeSpan.Zero)
-                Thread.Sleep((int)Math.Ceiling(delay.TotalMilliseconds)); // a TimeSpan is cut to whole milliseconds, and the device would be woken too early
-            timeout -= delay;
-            _wiring.ClearAlarm();
             while (Host.Wake())
             {
             }
@@ -143,30 +141,17 @@ public sealed class LoopbackTransport : IDriverTransport
 
     private void Flush()
     {
-        if (_wiring.TakeFlush())
+        if (_loop.TakeFlush())
             Host.Flush();
     }
 
-    /// <summary>The two lines from the device back to its driver.</summary>
-    private sealed class Wiring(int queues, TimeProvider time) : IInterrupt, IWakeUp
+    /// <summary>The line from the device back to its driver.</summary>
+    private sealed class Wiring(int queues) : IInterrupt
     {
         private readonly bool[] _interrupts = new bool[queues];
-        private (long Start, TimeSpan Delay)? _alarm;
         private bool _configurationChanged;
-        private bool _needsFlush;
 
         public int ConfigurationChanges { get; private set; }
-
-        public TimeSpan? UntilAlarm
-        {
-            get
-            {
-                if (_alarm is not { } alarm)
-                    return null;
-                TimeSpan left = alarm.Delay - time.GetElapsedTime(alarm.Start);
-                return left > TimeSpan.Zero ? left : TimeSpan.Zero;
-            }
-        }
 
         public void SignalUsed(int queue) => _interrupts[queue] = true;
 
@@ -174,19 +159,6 @@ public sealed class LoopbackTransport : IDriverTransport
         {
             ConfigurationChanges++;
             _configurationChanged = true;
-        }
-
-        public void WakeAfter(TimeSpan delay) => _alarm = (time.GetTimestamp(), delay);
-
-        public void ClearAlarm() => _alarm = null;
-
-        public void FlushSoon() => _needsFlush = true;
-
-        public bool TakeFlush()
-        {
-            bool needed = _needsFlush;
-            _needsFlush = false;
-            return needed;
         }
 
         public InterruptSource Take(ReadOnlySpan<InterruptSource> sources)

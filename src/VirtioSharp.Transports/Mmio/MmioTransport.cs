@@ -38,7 +38,7 @@ public sealed class MmioTransport : IDriverTransport
     /// <summary>The version of the registers.</summary>
     public MmioVersion Version { get; private init; }
 
-    /// <summary>Who made the device; only to be shown (§4.2.2).</summary>
+    /// <inheritdoc/>
     public uint VendorId { get; private init; }
 
     /// <inheritdoc/>

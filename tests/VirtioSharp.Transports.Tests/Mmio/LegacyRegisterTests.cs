@@ -1,6 +1,6 @@
+using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
-using VirtioSharp.Core.Errors;
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Mmio;
 using VirtioSharp.Spec.Split;
