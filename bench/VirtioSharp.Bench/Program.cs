@@ -5,18 +5,23 @@ using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using VirtioSharp.Bench;
 using VirtioSharp.Bench.Rings;
 
-// bench/chains, bench/rings and bench/rng say what each is for.
+// bench/chains, bench/registers, bench/rings and bench/rng say what each is for.
 switch (args)
 {
     case ["chains"]:
-        BenchmarkRunner.Run<ChainBenchmarks>(DefaultConfig.Instance.AddJob(
-            Job.ShortRun.WithIterationCount(10).WithToolchain(InProcessEmitToolchain.Instance)));
+        BenchmarkRunner.Run<ChainBenchmarks>(InProcess());
+        return 0;
+    case ["registers"]:
+        BenchmarkRunner.Run<RegisterBenchmarks>(InProcess());
         return 0;
     case ["rng", var vio, var rounds, .. var serveOptions]:
         return await GuestRng.RunAsync(vio, int.Parse(rounds, System.Globalization.CultureInfo.InvariantCulture), serveOptions);
     case ["rings", .. var ringOptions]:
         return RingBench.Run(ringOptions);
     default:
-        Console.Error.WriteLine("usage: VirtioSharp.Bench chains | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see bench/chains, bench/rings and bench/rng");
+        Console.Error.WriteLine("usage: VirtioSharp.Bench chains | registers | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see bench/chains, bench/registers, bench/rings and bench/rng");
         return 2;
 }
+
+static IConfig InProcess() =>
+    DefaultConfig.Instance.AddJob(Job.ShortRun.WithIterationCount(10).WithToolchain(InProcessEmitToolchain.Instance));

@@ -10,13 +10,11 @@ public sealed class LegacyStatusTests
 {
     private const DeviceStatus Started = DeviceStatus.Acknowledge | DeviceStatus.Driver | DeviceStatus.DriverOk;
 
+    private readonly RecordingLine _line = new();
+    private readonly ScriptedDevice _device = new();
     private readonly DeviceHost _host;
 
-    public LegacyStatusTests()
-    {
-        var line = new RecordingLine();
-        _host = new DeviceHost(new ScriptedDevice(), line, line, new DeviceHostOptions { AllowLegacy = true });
-    }
+    public LegacyStatusTests() => _host = new DeviceHost(_device, _line, _line, new DeviceHostOptions { AllowLegacy = true });
 
     [Fact]
     public void A_legacy_driver_starts_without_FEATURES_OK()
@@ -48,5 +46,38 @@ public sealed class LegacyStatusTests
         _host.WriteStatus(Started | DeviceStatus.FeaturesOk);
 
         Assert.Equal(Started | DeviceStatus.FeaturesOk, _host.Status);
+    }
+
+    [Fact]
+    public void A_device_that_is_used_before_DRIVER_OK_starts_once_with_the_features_of_then()
+    {
+        int starts = 0;
+        _device.Start = () => starts++;
+        _host.WriteDriverFeatures(FeatureSet.Bit(5));
+
+        _host.StartEarly();
+        _host.StartEarly();
+        _host.WriteDriverFeatures(Features.None);
+        ((IDeviceServices)_host).ConfigurationChanged();
+        _host.WriteStatus(Started);
+
+        Assert.Equal((1, FeatureSet.Bit(5), 1), (starts, _host.DriverFeatures, _line.ConfigurationChanges));
+        _host.Reset();
+        ((IDeviceServices)_host).ConfigurationChanged();
+        Assert.Equal(1, _line.ConfigurationChanges);
+    }
+
+    [Fact]
+    public void A_device_that_could_not_start_does_not_start_early()
+    {
+        _host.WriteDriverFeatures(FeatureSet.Bit(6));
+        _host.StartEarly();
+        Assert.Equal(Features.None, _device.Features);
+
+        _host.WriteDriverFeatures(Features.Version1);
+        _host.StartEarly();
+        _host.WriteDriverFeatures(FeatureSet.Bit(5));
+
+        Assert.Equal(FeatureSet.Bit(5), _host.DriverFeatures); // still the driver's to write
     }
 }
