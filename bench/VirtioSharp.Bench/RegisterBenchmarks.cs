@@ -22,7 +22,7 @@ public class RegisterBenchmarks
     [GlobalSetup]
     public void SetUp()
     {
-        _host = new SoftwarePciHost();
+        _host = NewHost();
         _function = new VirtioPciFunction(new RngDevice(), new VirtioPciOptions { Interface = VirtioPciInterface.Transitional });
         _function.SetDoorbell(0, () => _rings++);
         _host.Plug(Address, _function);
@@ -74,6 +74,8 @@ public class RegisterBenchmarks
 
     [GlobalCleanup]
     public void CleanUp() => _host.Dispose();
+
+    private static SoftwarePciHost NewHost() => new();
 
     private IRegisterWindow Place(int bar, uint address, ulong length, bool isIo = false)
     {

@@ -189,6 +189,18 @@ public sealed class EnableQueueTests : IDisposable
         Assert.Equal(ScriptedDevice.Filling, buffer.Span[31]);
     }
 
+    [Fact]
+    public void Registers_cannot_answer_so_a_queue_that_cannot_be_is_NEEDS_RESET()
+    {
+        Assert.False(_driver.Host.TryEnableQueue(0, _layout with { Size = 7 }));
+
+        Assert.Equal(DeviceStatus.NeedsReset, _driver.Host.Status & DeviceStatus.NeedsReset);
+        Assert.Equal("queue size = 7 is not a power of two in 1…32768", Assert.Single(_driver.Observer.Resets).Message);
+        _driver.Negotiate();
+        Assert.True(_driver.Host.TryEnableQueue(0, _layout));
+        Assert.True(_driver.Host.IsEnabled(0));
+    }
+
     private void AssertRefused(QueueLayout layout, string message, bool stays = false)
     {
         var refusal = Assert.Throws<QueueException>(() => _driver.Host.EnableQueue(0, layout));

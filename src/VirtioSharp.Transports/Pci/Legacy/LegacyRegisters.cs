@@ -95,7 +95,8 @@ internal sealed class LegacyRegisters(VirtioPciDevice device) : IRegisterWindow
 
     private void Notify(int queue)
     {
-        device.Host.StartEarly(); // many legacy drivers use the device before they set DRIVER_OK
+        if (queue < device.Queues.Length && device.Queues[queue].IsEnabled)
+            device.Host.StartEarly(); // many legacy drivers use the device before they set DRIVER_OK
         device.Notify(queue);
     }
 
