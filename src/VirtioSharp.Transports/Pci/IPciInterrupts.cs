@@ -20,6 +20,7 @@ public interface IPciInterrupts
     bool IsLineRaised { get; }
 
     /// <summary>Waits until a message has come or the line was raised, or could have been: look again.</summary>
+    /// <param name="timeout">The longest to wait; <see cref="TimeSpan.MaxValue"/>: for ever.</param>
     /// <returns>False when the time ran out, or when nothing can come any more.</returns>
     bool Wait(TimeSpan timeout);
 }

@@ -5,6 +5,7 @@ using VirtioSharp.Core.Queues;
 using VirtioSharp.Devices.Rng;
 using VirtioSharp.Drivers.Rng;
 using VirtioSharp.Spec;
+using VirtioSharp.Spec.Pci;
 using VirtioSharp.Testing;
 using VirtioSharp.Transports.Pci;
 using VirtioSharp.Transports.Pci.Legacy;
@@ -92,6 +93,10 @@ public sealed class EndToEndTests
         Assert.Equal(modern, transport is ModernPciTransport);
         Assert.True(bytes.Distinct().Count() > 100);
         Assert.Equal(32, driver.EarlyRandomness.Length);
+        transport.Dispose();
+        Assert.Equal(0u, host.ReadConfiguration(Slot4, PciConfigurationRegister.Command, 2));
+        using VirtioPciTransport again = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!);
+        Assert.Equal(DeviceStatus.Reset, again.ReadStatus());
     }
 
     [Theory]
@@ -124,8 +129,9 @@ public sealed class EndToEndTests
         _ = bus.Scan();
         using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!);
         using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
-        Assert.Equal(kind, transport.UseInterrupts(1, kind));
+        session.BestInterrupts = kind;
         DriverQueue queue = session.EnableQueue(0, 8);
+        Assert.Equal(kind, transport.InterruptKind);
         session.Start();
 
         for (int size = 8; size <= 64; size *= 2)
@@ -134,6 +140,32 @@ public sealed class EndToEndTests
             Assert.Equal(size, queue.Layout.Size);
             Roundtrip(transport, queue);
         }
+    }
+
+    [Theory]
+    [InlineData(VirtioPciInterface.Modern, InterruptKind.VectorPerQueue)]
+    [InlineData(VirtioPciInterface.Modern, InterruptKind.Line)]
+    [InlineData(VirtioPciInterface.Legacy, InterruptKind.SharedVector)]
+    public void A_session_that_was_frozen_gets_its_interrupts_back(VirtioPciInterface device, InterruptKind kind)
+    {
+        using SoftwarePciHost host = HostWith(device);
+        using var bus = new PciBus(host);
+        _ = bus.Scan();
+        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!);
+        using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
+        session.BestInterrupts = kind;
+        _ = session.EnableQueue(0, 64);
+        session.Start();
+        for (int i = 0; i < 3; i++)
+        {
+            Roundtrip(transport, session.Queue(0));
+            session.Freeze();
+            session.Restore();
+            session.Start();
+        }
+
+        Roundtrip(transport, session.Queue(0));
+        Assert.Equal(kind, transport.InterruptKind);
     }
 
     [Fact]
@@ -178,8 +210,9 @@ public sealed class EndToEndTests
         _ = bus.Scan();
         using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!);
         using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
-        Assert.Equal(kind, transport.UseInterrupts(1, kind));
+        session.BestInterrupts = kind;
         DriverQueue queue = session.EnableQueue(0);
+        Assert.Equal(kind, transport.InterruptKind);
         session.Start();
         DmaBuffer[] buffer = [transport.Dma.Allocate(64)];
         InterruptSource[] sources = [InterruptSource.Queue(0)];
@@ -212,8 +245,9 @@ public sealed class EndToEndTests
     private static FeatureSet Exchange(VirtioPciTransport transport, InterruptKind kind, FeatureSet withheld)
     {
         using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy, wanted: Features.NotifyConfigData, withheld: withheld);
+        session.BestInterrupts = kind;
         DriverQueue queue = session.EnableQueue(0);
-        Assert.Equal(kind, transport.UseInterrupts(1, kind)); // the session chose the best: another one now
+        Assert.Equal((kind, kind), (session.Interrupts, transport.InterruptKind));
         session.Start();
         for (int i = 0; i < 300; i++)
             Roundtrip(transport, queue, i % 10 == 0 ? transport.Dma.Allocate(64) : null);

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
@@ -92,35 +91,12 @@ public sealed class ModernPciTransport : VirtioPciTransport
     public override void WriteStatus(DeviceStatus status) => _common.Write(Register.DeviceStatus, 1, (uint)status);
 
     /// <summary>Reads device configuration: 1, 2, 4 and 8 bytes as one field (the latter as two halves), other lengths byte by byte (§4.1.3.1).</summary>
-    public override void ReadConfiguration(uint offset, Span<byte> destination)
-    {
-        int width = FieldWidth(offset, destination.Length);
-        RegisterStructure device = DeviceStructure(offset, destination.Length);
-        for (int i = 0; i < destination.Length; i += width)
-        {
-            uint value = device.Read(offset + (uint)i, width);
-            if (width == 1)
-                destination[i] = (byte)value;
-            else if (width == 2)
-                BinaryPrimitives.WriteUInt16LittleEndian(destination[i..], (ushort)value);
-            else
-                BinaryPrimitives.WriteUInt32LittleEndian(destination[i..], value);
-        }
-    }
+    public override void ReadConfiguration(uint offset, Span<byte> destination) =>
+        ConfigurationFields.Read(DeviceStructure(offset, destination.Length), offset, destination);
 
     /// <summary>Writes device configuration, in the widths of <see cref="ReadConfiguration"/>.</summary>
-    public override void WriteConfiguration(uint offset, ReadOnlySpan<byte> source)
-    {
-        int width = FieldWidth(offset, source.Length);
-        RegisterStructure device = DeviceStructure(offset, source.Length);
-        for (int i = 0; i < source.Length; i += width)
-            device.Write(offset + (uint)i, width, width switch
-            {
-                1 => source[i],
-                2 => BinaryPrimitives.ReadUInt16LittleEndian(source[i..]),
-                _ => BinaryPrimitives.ReadUInt32LittleEndian(source[i..]),
-            });
-    }
+    public override void WriteConfiguration(uint offset, ReadOnlySpan<byte> source) =>
+        ConfigurationFields.Write(DeviceStructure(offset, source.Length), offset, source);
 
     /// <inheritdoc/>
     public override uint ReadConfigurationGeneration() => _common.Read(Register.ConfigurationGeneration, 1);
@@ -201,14 +177,6 @@ public sealed class ModernPciTransport : VirtioPciTransport
     private protected override bool HasQueue(int queue) => queue < QueueCount && SelectAndReadSize(queue) != 0;
 
     private protected override byte ReadInterruptStatus() => (byte)_structures.InterruptStatus.Read(0, 1);
-
-    // The widths that a field of so many bytes at that offset can have.
-    private static int FieldWidth(uint offset, int length) => length switch
-    {
-        2 when offset % 2 == 0 => 2,
-        4 or 8 when offset % 4 == 0 => 4,
-        _ => 1,
-    };
 
     private int SelectAndReadSize(int queue)
     {
