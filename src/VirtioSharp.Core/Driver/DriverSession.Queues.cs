@@ -14,35 +14,33 @@ public sealed partial class DriverSession
 {
     private readonly Dictionary<int, DriverQueue> _queues = [];
 
+    /// <summary>The best kind of interrupt to try. To be changed before the first queue is enabled.</summary>
+    public InterruptKind BestInterrupts { get; set; } = InterruptKind.VectorPerQueue;
+
     /// <summary>How the device's notifications are told apart; null until the first queue is enabled.</summary>
     public InterruptKind? Interrupts { get; private set; }
 
-    /// <summary>Lays out queue <paramref name="index"/> and enables it. Between <see cref="Open"/> and <see cref="Start"/>.</summary>
+    /// <summary>Lays out queue <paramref name="index"/> and enables it. Between <see cref="Open(IDriverTransport, DeviceId, DriverFeatures)"/> and <see cref="Start"/>.</summary>
     /// <param name="index">Which queue.</param>
     /// <param name="maxSize">The most entries the driver has use for. A legacy interface takes no notice.</param>
     /// <exception cref="QueueException">The device has no such queue or refuses it. The device has been given up (FAILED).</exception>
     public DriverQueue EnableQueue(int index, int maxSize = QueueRequest.DefaultMaxSize)
     {
         // A driver that enables its queues one by one may enable all there are.
-        EnableQueues(InterruptKind.VectorPerQueue, Math.Max(_transport.QueueCount, index + 1), [new(index, "", maxSize)]);
+        EnableQueues(Math.Max(_transport.QueueCount, index + 1), [new(index, "", maxSize)]);
         return _queues[index];
     }
 
-    /// <summary>Sets the interrupts up for several queues, lays the queues out and enables them. Between <see cref="Open"/> and <see cref="Start"/>.</summary>
+    /// <summary>Sets the interrupts up for several queues, lays the queues out and enables them. Between <see cref="Open(IDriverTransport, DeviceId, DriverFeatures)"/> and <see cref="Start"/>.</summary>
     /// <param name="requests">The queues, in the order in which they are enabled; <see cref="Queue"/> returns them.</param>
     /// <exception cref="QueueException">The device has no such queue or refuses it. The device has been given up (FAILED).</exception>
     /// <exception cref="TransportException">The device refuses every kind of interrupt, or is gone. The same.</exception>
-    public void EnableQueues(params ReadOnlySpan<QueueRequest> requests) => EnableQueues(InterruptKind.VectorPerQueue, requests);
-
-    /// <inheritdoc cref="EnableQueues(ReadOnlySpan{QueueRequest})"/>
-    /// <param name="best">The best kind of interrupt to try. It counts for the first queues of a session.</param>
-    /// <param name="requests">The queues, in the order in which they are enabled; <see cref="Queue"/> returns them.</param>
-    public void EnableQueues(InterruptKind best, params ReadOnlySpan<QueueRequest> requests)
+    public void EnableQueues(params ReadOnlySpan<QueueRequest> requests)
     {
         int upTo = 0;
         foreach (QueueRequest request in requests)
             upTo = Math.Max(upTo, request.Index + 1);
-        EnableQueues(best, upTo, requests);
+        EnableQueues(upTo, requests);
     }
 
     /// <summary>Whether the queue is enabled: an optional one that was asked for may be absent.</summary>
@@ -65,11 +63,16 @@ public sealed partial class DriverSession
         return EnableQueue(queue.Index, maxSize);
     }
 
-    private void EnableQueues(InterruptKind best, int upTo, ReadOnlySpan<QueueRequest> requests)
+    private void EnableQueues(int upTo, ReadOnlySpan<QueueRequest> requests)
     {
         try
         {
-            Interrupts ??= _transport.UseInterrupts(upTo, best);
+            if (Interrupts is null)
+            {
+                _interruptsFor = upTo;
+                Interrupts = _transport.UseInterrupts(upTo, BestInterrupts);
+            }
+
             foreach (QueueRequest request in requests)
                 Enable(request);
         }
@@ -91,6 +94,7 @@ public sealed partial class DriverSession
         DriverQueue queue = LayOut(request, offered);
         _transport.EnableQueue(request.Index, queue.Layout);
         _queues[request.Index] = queue;
+        _sources = [InterruptSource.Configuration, .. _queues.Keys.Order().Select(InterruptSource.Queue)];
     }
 
     private DriverQueue LayOut(QueueRequest request, int offered)

@@ -28,11 +28,8 @@ internal static class Handshake
         transport.WriteStatus(DeviceStatus.Reset);
         for (int poll = 0; poll < ResetPolls; poll++)
         {
-            DeviceStatus status = transport.ReadStatus();
-            if (status == DeviceStatus.Reset)
+            if (ReadStatus(transport) == DeviceStatus.Reset)
                 return;
-            if ((byte)status == 0xFF)
-                throw new TransportException("device status reads 0xff: the device has been unplugged");
             if (poll > 16)
                 Thread.Sleep(1);
         }
@@ -40,14 +37,37 @@ internal static class Handshake
         throw new TransportException($"device status still reads {transport.ReadStatus()} after a reset");
     }
 
+    /// <summary>Reads the status field of a device that is there: a register that nobody answers reads as ones.</summary>
+    /// <exception cref="TransportException">The device is gone.</exception>
+    public static DeviceStatus ReadStatus(IDriverTransport transport)
+    {
+        DeviceStatus status = transport.ReadStatus();
+        return (byte)status != 0xFF ? status : throw new TransportException("device status reads 0xff: the device has been unplugged");
+    }
+
     /// <summary>Accepts what is offered, wanted or known to the rings, and not withheld.</summary>
     /// <returns>What is agreed on until the next reset.</returns>
-    /// <exception cref="TransportException">The device refuses, or is of the other kind: legacy where the transport is not.</exception>
-    public static FeatureSet Negotiate(IDriverTransport transport, FeatureSet wanted, FeatureSet withheld)
+    /// <exception cref="TransportException">The device refuses, or lacks something.</exception>
+    public static FeatureSet Negotiate(IDriverTransport transport, DriverFeatures features)
     {
         transport.WriteStatus(DeviceStatus.Acknowledge);
         transport.WriteStatus(DeviceStatus.Acknowledge | DeviceStatus.Driver);
-        return transport.LegacyAlignment == 0 ? NegotiateModern(transport, wanted, withheld) : NegotiateLegacy(transport, wanted, withheld);
+        FeatureSet offered = ReadOffered(transport);
+        FeatureSet accepted = Choose(transport, features, offered);
+        Accept(transport, accepted, offered);
+        return accepted;
+    }
+
+    /// <summary>Agrees once more on what was agreed on before a reset.</summary>
+    /// <exception cref="TransportException">The device has become another one, or refuses.</exception>
+    public static void Renegotiate(IDriverTransport transport, FeatureSet agreed)
+    {
+        transport.WriteStatus(DeviceStatus.Acknowledge);
+        transport.WriteStatus(DeviceStatus.Acknowledge | DeviceStatus.Driver);
+        FeatureSet offered = ReadOffered(transport);
+        if (!offered.Has(agreed))
+            throw new TransportException($"the device offers {agreed - offered} no more: it was agreed on before the reset");
+        Accept(transport, agreed, offered);
     }
 
     /// <summary>Tells the device that its driver has given up. What is wrong already is not made worse by a transport that fails, too.</summary>
@@ -63,23 +83,36 @@ internal static class Handshake
         }
     }
 
-    private static FeatureSet NegotiateModern(IDriverTransport transport, FeatureSet wanted, FeatureSet withheld)
+    private static FeatureSet ReadOffered(IDriverTransport transport)
     {
         FeatureSet offered = transport.ReadDeviceFeatures();
-        if (!offered.Has(Features.Version1))
-            throw new TransportException($"the device offers {offered}: without VERSION_1 it is a legacy device");
-        FeatureSet accepted = (offered & (wanted | RingFeatures)) - withheld;
-        transport.WriteDriverFeatures(accepted);
-        transport.WriteStatus(DeviceStatus.Acknowledge | DeviceStatus.Driver | DeviceStatus.FeaturesOk);
-        if ((transport.ReadStatus() & DeviceStatus.FeaturesOk) == 0)
-            throw new TransportException($"the device refused the features {accepted} (it offers {offered})");
+        if (transport.LegacyAlignment != 0)
+            return offered & LegacyWord;
+        return offered.Has(Features.Version1)
+            ? offered
+            : throw new TransportException($"the device offers {offered}: without VERSION_1 it is a legacy device");
+    }
+
+    private static FeatureSet Choose(IDriverTransport transport, DriverFeatures features, FeatureSet offered)
+    {
+        bool isLegacy = transport.LegacyAlignment != 0;
+        FeatureSet wanted = isLegacy ? features.LegacyWanted ?? features.Wanted : features.Wanted;
+        FeatureSet accepted = (offered & (wanted | (isLegacy ? LegacyRingFeatures : RingFeatures))) - features.Withheld;
+        if (features.Validate is { } validate)
+            accepted &= ConfigurationReader.Read(transport, configuration => validate(offered, configuration)) | Features.Reserved;
+        if (!accepted.Has(features.Required))
+            throw new TransportException($"the device offers {offered}: the driver cannot do without {features.Required - accepted}");
         return accepted;
     }
 
-    private static FeatureSet NegotiateLegacy(IDriverTransport transport, FeatureSet wanted, FeatureSet withheld)
+    /// <summary>Steps 4–6. With a legacy interface nobody answers: the device takes the features at its first use.</summary>
+    private static void Accept(IDriverTransport transport, FeatureSet accepted, FeatureSet offered)
     {
-        FeatureSet accepted = (transport.ReadDeviceFeatures() & LegacyWord & (wanted | LegacyRingFeatures)) - withheld;
-        transport.WriteDriverFeatures(accepted); // nobody answers: the device takes them at its first use
-        return accepted;
+        transport.WriteDriverFeatures(accepted);
+        if (transport.LegacyAlignment != 0)
+            return;
+        transport.WriteStatus(DeviceStatus.Acknowledge | DeviceStatus.Driver | DeviceStatus.FeaturesOk);
+        if ((ReadStatus(transport) & DeviceStatus.FeaturesOk) == 0)
+            throw new TransportException($"the device refused the features {accepted} (it offers {offered})");
     }
 }

@@ -12,6 +12,9 @@ public interface IDriverTransport : IDisposable
     /// <summary>What kind of device is at the other end.</summary>
     DeviceId DeviceId { get; }
 
+    /// <summary>Who made it: VendorID of virtio-mmio, the subsystem vendor of a PCI function; 0 where a transport has none.</summary>
+    uint VendorId => 0;
+
     /// <summary>How many virtqueues it has.</summary>
     int QueueCount { get; }
 
@@ -28,8 +31,8 @@ public interface IDriverTransport : IDisposable
     /// </summary>
     int LegacyAlignment => 0;
 
-    /// <summary>Sets the interrupts up for so many queues, the best way that the device has. Once per session: after FEATURES_OK,
-    /// before the first queue is enabled.</summary>
+    /// <summary>Sets the interrupts up for so many queues, the best way that the device has. Once per session, and once more
+    /// when it is restored: after FEATURES_OK, before the first queue is enabled.</summary>
     /// <param name="queues">How many queues will be enabled at the most, from the first on.</param>
     /// <param name="best">The best kind to try; worse ones are tried in turn.</param>
     /// <returns>What it has become.</returns>

@@ -42,8 +42,27 @@ public sealed unsafe class DmaArena : IDisposable
         return new DmaBuffer(_region.Start.Plus(offset), _region.Host + (nint)offset, length);
     }
 
+    /// <summary>How far it is cut.</summary>
+    internal ulong Mark => _used;
+
+    /// <summary>What was cut between two marks, as an arena of its own, zeroed: who cuts the same from it gets the same places.</summary>
+    internal DmaArena Again(ulong from, ulong to)
+    {
+        Clear(from, to);
+        return new DmaArena(new MemoryRegion(_region.Start.Plus(from), to - from, _region.Host + (nint)from));
+    }
+
+    /// <summary>Takes back all that was cut since the mark. The device must have been reset: it still knows the addresses.</summary>
+    internal void Rewind(ulong mark)
+    {
+        Clear(mark, _used);
+        _used = mark;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _owner?.Dispose();
+
+    private void Clear(ulong from, ulong to) => NativeMemory.Clear((void*)(_region.Host + (nint)from), (nuint)(to - from));
 
     private sealed class LocalMemory : IDisposable
     {

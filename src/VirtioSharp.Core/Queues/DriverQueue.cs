@@ -72,7 +72,17 @@ public abstract class DriverQueue
 
     private protected abstract bool Publish();
 
-    private protected abstract bool RearmInterrupts();
+    /// <summary>Asks the device to interrupt; true when something is used already.</summary>
+    internal abstract bool RearmInterrupts();
+
+    /// <summary>What was wrong with it, or null.</summary>
+    internal abstract string? Broken { get; }
+
+    /// <summary>Nothing that the device does in it is believed any more, nor is it notified.</summary>
+    internal abstract void Break(string reason);
+
+    /// <summary>Empties it, in the same place, for a device that has been reset. What was in flight is forgotten.</summary>
+    internal abstract void Restart();
 }
 
 /// <summary>The driver's queue over one ring format (<typeparamref name="TRing"/> is a struct).</summary>
@@ -82,10 +92,18 @@ internal sealed class DriverQueue<TRing> : DriverQueue
 #pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
     private TRing _ring;
 #pragma warning restore IDE0044
+    private readonly QueueOptions _options;
+    private readonly ulong _start, _end; // its part of the arena
     private string? _broken;
 
     public DriverQueue(IDriverTransport transport, int index, int size, QueueOptions options)
-        : base(transport, index) => _ring = TRing.Create(size, transport.Dma, options);
+        : base(transport, index)
+    {
+        _options = options;
+        _start = transport.Dma.Mark;
+        _ring = TRing.Create(size, transport.Dma, options);
+        _end = transport.Dma.Mark;
+    }
 
     public override QueueLayout Layout => _ring.Layout;
 
@@ -109,7 +127,18 @@ internal sealed class DriverQueue<TRing> : DriverQueue
 
     private protected override bool Add(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) => _ring.TryAdd(readable, writable, out id);
 
-    private protected override bool Publish() => _ring.Publish();
+    private protected override bool Publish() => _ring.Publish() && _broken is null;
 
-    private protected override bool RearmInterrupts() => _ring.RearmInterrupts();
+    internal override bool RearmInterrupts() => _ring.RearmInterrupts();
+
+    internal override string? Broken => _broken;
+
+    internal override void Break(string reason) => _broken ??= reason;
+
+    internal override void Restart()
+    {
+        using DmaArena memory = Transport.Dma.Again(_start, _end);
+        _ring = TRing.Create(_ring.Layout.Size, memory, _options);
+        _broken = null;
+    }
 }

@@ -3,6 +3,7 @@ using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
+using VirtioSharp.Spec.Split;
 
 namespace VirtioSharp.Transports.Loopback;
 
@@ -22,9 +23,14 @@ public sealed class LoopbackTransport : IDriverTransport
     /// <param name="device">A device without a host.</param>
     /// <param name="options">How it is hosted.</param>
     /// <param name="arenaBytes">Memory for the driver's rings and buffers.</param>
-    public LoopbackTransport(VirtioDevice device, DeviceHostOptions? options = null, int arenaBytes = 4 << 20)
+    /// <param name="legacyAlignment">Not 0: a legacy interface, with rings aligned like that (§2.7.2; PCI has 4096). What legacy drivers
+    /// know is offered beside the options' ring features, and of all features bits 0–31 are shown.</param>
+    public LoopbackTransport(VirtioDevice device, DeviceHostOptions? options = null, int arenaBytes = 4 << 20, int legacyAlignment = 0)
     {
         options ??= new DeviceHostOptions();
+        LegacyAlignment = legacyAlignment;
+        if (legacyAlignment != 0)
+            options = options with { AllowLegacy = true, RingFeatures = options.RingFeatures | Features.AnyLayout | Features.NotifyOnEmpty };
         Time = options.Time;
         Dma = DmaArena.CreateLocal(ArenaStart, arenaBytes);
         _wiring = new Wiring(device.Traits.Queues.Count, Time);
@@ -47,11 +53,14 @@ public sealed class LoopbackTransport : IDriverTransport
     /// <inheritdoc/>
     public TimeProvider Time { get; }
 
+    /// <inheritdoc/>
+    public int LegacyAlignment { get; }
+
     /// <summary>Configuration change notifications that the device has sent.</summary>
     public int ConfigurationChanges => _wiring.ConfigurationChanges;
 
     /// <inheritdoc/>
-    public FeatureSet ReadDeviceFeatures() => Host.DeviceFeatures;
+    public FeatureSet ReadDeviceFeatures() => LegacyAlignment == 0 ? Host.DeviceFeatures : new FeatureSet(Host.DeviceFeatures.Word(0));
 
     /// <inheritdoc/>
     public void WriteDriverFeatures(FeatureSet features) => Host.WriteDriverFeatures(features);
@@ -69,13 +78,13 @@ public sealed class LoopbackTransport : IDriverTransport
     public void WriteConfiguration(uint offset, ReadOnlySpan<byte> source) => Host.WriteConfiguration(offset, source);
 
     /// <inheritdoc/>
-    public uint ReadConfigurationGeneration() => Host.ConfigurationGeneration;
+    public uint ReadConfigurationGeneration() => LegacyAlignment == 0 ? Host.ConfigurationGeneration : 0;
 
     /// <inheritdoc/>
     public int ReadMaxQueueSize(int index) => (uint)index < (uint)QueueCount ? Host.Traits.Queues[index].MaxSize : 0;
 
     /// <inheritdoc/>
-    public void EnableQueue(int index, in QueueLayout layout) => Host.EnableQueue(index, layout);
+    public void EnableQueue(int index, in QueueLayout layout) => Host.EnableQueue(index, LegacyAlignment == 0 ? layout : FromPage(index, layout));
 
     /// <inheritdoc/>
     public void ResetQueue(int index) => Host.ResetQueue(index);
@@ -120,6 +129,16 @@ public sealed class LoopbackTransport : IDriverTransport
         Host.Reset();
         Host.SetMemory(MemoryMap.Empty);
         Dma.Dispose();
+    }
+
+    /// <summary>All that gets through a legacy interface: the number of the page where the ring starts.</summary>
+    private QueueLayout FromPage(int index, in QueueLayout layout)
+    {
+        uint page = (uint)(layout.DescriptorArea.Value / (uint)LegacyAlignment);
+        int size = Host.Traits.Queues[index].MaxSize;
+        LegacyLayout legacy = LegacyLayout.Of(size, LegacyAlignment);
+        var start = new GuestAddress((ulong)page * (uint)LegacyAlignment);
+        return new QueueLayout(size, start, start.Plus((ulong)legacy.DriverAreaOffset), start.Plus((ulong)legacy.DeviceAreaOffset));
     }
 
     private void Flush()

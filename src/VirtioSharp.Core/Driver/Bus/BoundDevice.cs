@@ -1,0 +1,21 @@
+namespace VirtioSharp.Core.Driver.Bus;
+
+/// <summary>One device in its driver's hands, from probe to removal. The bus calls it on the bus's thread.</summary>
+public abstract class BoundDevice
+{
+    /// <summary>The machine is about to sleep: finish what is in flight, and note what is to be as it was. The bus resets the device then.</summary>
+    protected internal virtual void OnFreeze()
+    {
+    }
+
+    /// <summary>The device is live again, with the same features and with empty queues: add what is to be in them.</summary>
+    protected internal virtual void OnRestore()
+    {
+    }
+
+    /// <summary>The driver loses the device. The bus resets it afterwards, if it is still there.</summary>
+    /// <param name="isGone">It was unplugged without a word: nothing that is in flight will come back.</param>
+    protected internal virtual void OnRemove(bool isGone)
+    {
+    }
+}
