@@ -68,7 +68,11 @@ public sealed partial class DriverSession : IDisposable
     }
 
     /// <summary>Resets the device, so that it lets go of the queues' memory before that goes away.</summary>
-    public void Dispose() => TryReset();
+    public void Dispose()
+    {
+        TryReset();
+        Break("the driver has closed its session"); // its queues' memory may be gone next
+    }
 
     /// <summary>Resets the device for good.</summary>
     /// <returns>Whether it said so: otherwise it may still use the queues' memory.</returns>

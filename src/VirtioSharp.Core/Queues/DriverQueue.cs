@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
@@ -22,6 +23,7 @@ public abstract class DriverQueue
     /// <param name="id">Names the chain until <see cref="TryGet"/> returns it.</param>
     /// <returns>False when the queue is too full.</returns>
     /// <exception cref="ArgumentException">There is no buffer (§2.7.4 wants one).</exception>
+    /// <exception cref="QueueException">The queue is broken, or its device is gone.</exception>
     public bool TryAdd(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
         if (readable.Length + writable.Length == 0)
@@ -111,8 +113,7 @@ internal sealed class DriverQueue<TRing> : DriverQueue
 
     public override bool TryGet(out ushort id, out uint length)
     {
-        if (_broken is not null)
-            throw new QueueException(_broken);
+        ThrowIfBroken();
         try
         {
             return _ring.TryGet(out id, out length);
@@ -125,11 +126,15 @@ internal sealed class DriverQueue<TRing> : DriverQueue
         }
     }
 
-    private protected override bool Add(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id) => _ring.TryAdd(readable, writable, out id);
+    private protected override bool Add(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
+    {
+        ThrowIfBroken(); // its memory may be gone with the device
+        return _ring.TryAdd(readable, writable, out id);
+    }
 
-    private protected override bool Publish() => _ring.Publish() && _broken is null;
+    private protected override bool Publish() => _broken is null && _ring.Publish();
 
-    internal override bool RearmInterrupts() => _ring.RearmInterrupts();
+    internal override bool RearmInterrupts() => _broken is null && _ring.RearmInterrupts();
 
     internal override string? Broken => _broken;
 
@@ -141,4 +146,13 @@ internal sealed class DriverQueue<TRing> : DriverQueue
         _ring = TRing.Create(_ring.Layout.Size, memory, _options);
         _broken = null;
     }
+
+    private void ThrowIfBroken()
+    {
+        if (_broken is not null)
+            Throw(_broken);
+    }
+
+    [DoesNotReturn]
+    private static void Throw(string broken) => throw new QueueException(broken);
 }

@@ -109,9 +109,10 @@ public sealed class WaitingTests : IDisposable
         Assert.Throws<DeviceException>(() => _session.Wait(Patience));
         Assert.Throws<QueueException>(() => _session.Queue(1).TryGet(out _, out _));
         Assert.Equal(0, _changes);
+        Assert.Throws<QueueException>(() => Offer(0));
         _transport.Journal.Clear();
-        Offer(0);
-        Assert.Empty(_transport.Journal); // not notified either
+        _session.Queue(0).Kick();
+        Assert.Empty(_transport.Journal);
     }
 
     [Fact]
