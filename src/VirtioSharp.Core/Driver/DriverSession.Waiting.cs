@@ -35,14 +35,14 @@ public sealed partial class DriverSession
         if (++_turn % BusyTurns == 0 && LooksAtConfiguration(sources))
             return InterruptSource.Configuration;
 
-        while (true)
+        for (bool hasLooked = false; ; hasLooked = true)
         {
             // Order matters: arm, look once more, and only then sleep.
             InterruptSource busy = FindBusy(sources);
             TimeSpan left = timeout - _transport.Time.GetElapsedTime(start);
-            if (busy != InterruptSource.None || left < TimeSpan.Zero)
+            if (busy != InterruptSource.None || (hasLooked && left < TimeSpan.Zero))
                 return busy;
-            InterruptSource came = _transport.WaitForInterrupt(sources, left);
+            InterruptSource came = _transport.WaitForInterrupt(sources, left > TimeSpan.Zero ? left : TimeSpan.Zero);
             if (came == InterruptSource.Configuration)
                 OnConfigurationInterrupt();
             if (!came.IsQueue)

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
@@ -16,7 +15,6 @@ public sealed partial class BalloonDriver : IDisposable
 {
     private const int MaxFrames = 256; // of one request, as Linux has it
 
-    private readonly IDriverTransport _transport;
     private readonly BalloonDriverOptions _options;
     private readonly DriverSession _session;
     private readonly PageChannel _inflate, _deflate;
@@ -25,7 +23,7 @@ public sealed partial class BalloonDriver : IDisposable
     private readonly DmaBuffer _frames, _command;
     private readonly HashSet<uint> _balloon = [];
     private readonly Stack<DmaBuffer> _adjusted = []; // what Adjust has put in
-    private readonly int _statisticsQueue;
+    private readonly InterruptSource[] _sources;
 
     /// <summary>Sets the device up.</summary>
     /// <param name="transport">The way to the device; not disposed.</param>
@@ -34,29 +32,30 @@ public sealed partial class BalloonDriver : IDisposable
     /// <exception cref="QueueException">It lacks a queue.</exception>
     public BalloonDriver(IDriverTransport transport, BalloonDriverOptions? options = null)
     {
-        (_transport, _options) = (transport, options ?? new BalloonDriverOptions());
+        _options = options ?? new BalloonDriverOptions();
         _session = DriverSession.Open(transport, DeviceId.Balloon, Known(_options), _options.Withheld);
         _frames = transport.Dma.Allocate(MaxFrames * sizeof(uint));
         _command = transport.Dma.Allocate(sizeof(uint));
         BalloonQueues numbers = BalloonQueues.For(_options.QueueNumbers, transport.ReadDeviceFeatures());
         _session.EnableQueues([.. numbers.Requests(NegotiatedFeatures)]);
-        _statisticsQueue = numbers.Statistics;
-        _inflate = new PageChannel(_session.Queue(BalloonLayout.InflateQueue), _options.Timeout);
-        _deflate = new PageChannel(_session.Queue(BalloonLayout.DeflateQueue), _options.Timeout);
+        _inflate = new PageChannel(_session, BalloonLayout.InflateQueue, _options.Timeout);
+        _deflate = new PageChannel(_session, BalloonLayout.DeflateQueue, _options.Timeout);
         if (Has(BalloonFeatures.Statistics))
             _statistics = new StatisticsChannel(_session.Queue(numbers.Statistics), transport.Dma, _options.Statistics);
+        _sources = _statistics is null ? [InterruptSource.Configuration] : [InterruptSource.Configuration, InterruptSource.Queue(numbers.Statistics)];
         if (Has(BalloonFeatures.FreePageHint))
-            _hints = new PageChannel(_session.Queue(numbers.FreePage), _options.Timeout);
+            _hints = new PageChannel(_session, numbers.FreePage, _options.Timeout);
         if (Has(BalloonFeatures.PageReporting))
-            _reports = new PageChannel(_session.Queue(numbers.Reporting), _options.Timeout);
+            _reports = new PageChannel(_session, numbers.Reporting, _options.Timeout);
         if (Has(BalloonFeatures.PagePoison))
             Write(BalloonConfiguration.PoisonOffset, _options.Poison!.Value);
         ReadConfiguration();
+        _session.ConfigurationChanged += (_, _) => OnConfigurationChanged();
         _session.Start();
         _statistics?.Start();
     }
 
-    /// <summary>The device wants another number of pages, or hints on free pages, or no more of them. Raised in <see cref="Poll"/>.</summary>
+    /// <summary>The device wants another number of pages, or hints on free pages, or no more of them. Raised in <see cref="Poll"/>, and while the device is waited for.</summary>
     public event EventHandler? ConfigurationChanged;
 
     /// <summary>Pages that the device wants in the balloon, as last read. Any number: it is the guest that decides how far to follow.</summary>
@@ -138,8 +137,8 @@ public sealed partial class BalloonDriver : IDisposable
         bool changed = CheckConfiguration();
         if (ServeStatistics() || changed)
             return true;
-        InterruptSource source = _transport.WaitForInterrupt([InterruptSource.Configuration, InterruptSource.Queue(_statisticsQueue)], timeout);
-        return source.IsQueue ? ServeStatistics() : source != InterruptSource.None && ReadChange();
+        InterruptSource source = _session.Wait(_sources, timeout);
+        return source.IsQueue ? ServeStatistics() : source != InterruptSource.None;
     }
 
     /// <summary>Resets the device. What is in the balloon stays out of use: the device may have dropped it.</summary>
@@ -160,27 +159,18 @@ public sealed partial class BalloonDriver : IDisposable
         return true;
     }
 
-    private bool CheckConfiguration() =>
-        _transport.WaitForInterrupt([InterruptSource.Configuration], TimeSpan.Zero) != InterruptSource.None && ReadChange();
+    private bool CheckConfiguration() => _session.Wait([InterruptSource.Configuration], TimeSpan.Zero) != InterruptSource.None;
 
-    private bool ReadChange()
+    private void OnConfigurationChanged()
     {
         ReadConfiguration();
         ConfigurationChanged?.Invoke(this, EventArgs.Empty);
-        return true;
     }
 
-    private void ReadConfiguration()
-    {
-        BalloonConfiguration space = default;
-        Span<byte> bytes = MemoryMarshal.AsBytes(new Span<BalloonConfiguration>(ref space));
-        Configuration.Read(_transport, bytes[..BalloonConfiguration.BytesFor(_session.NegotiatedFeatures)]);
-        (TargetPages, HintCommand) = (space.TargetPages, Has(BalloonFeatures.FreePageHint) ? space.FreePageHintCommand : BalloonLayout.CommandStop);
-    }
+    // Little-endian over a legacy interface, too (§5.5.4): Le32 says so.
+    private void ReadConfiguration() => (TargetPages, HintCommand) = _session.ReadConfiguration<(uint, uint)>(fields => (
+        fields.Read<Le32>(BalloonConfiguration.TargetOffset),
+        Has(BalloonFeatures.FreePageHint) ? fields.Read<Le32>(BalloonConfiguration.CommandOffset) : BalloonLayout.CommandStop));
 
-    private void Write(uint offset, uint value)
-    {
-        Le32 wire = value;
-        _transport.WriteConfiguration(offset, MemoryMarshal.AsBytes(new ReadOnlySpan<Le32>(in wire)));
-    }
+    private void Write(uint offset, uint value) => _session.WriteConfiguration<Le32>(offset, value);
 }

@@ -26,11 +26,11 @@ internal sealed class StatisticsChannel
     /// <summary>Before DRIVER_OK the device must not be notified of the first buffer (§5.5.5).</summary>
     public void Start() => _queue.Kick();
 
-    /// <summary>Answers if the device has asked; if not, it is asked to interrupt when it does.</summary>
+    /// <summary>Answers if the device has asked.</summary>
     /// <returns>Whether it had.</returns>
     public bool Serve()
     {
-        if (!_queue.Wait(TimeSpan.Zero, out _, out _))
+        if (!_queue.TryGet(out _, out _))
             return false;
         Add();
         _queue.Kick();

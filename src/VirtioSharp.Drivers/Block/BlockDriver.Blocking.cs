@@ -1,4 +1,5 @@
 using System.Text;
+using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Spec.Block;
@@ -16,7 +17,7 @@ public sealed partial class BlockDriver
     private BlockResult? _failure;
 
     /// <summary>Whether completed writes wait in a cache for <see cref="Flush"/> (§5.2.5.1).</summary>
-    public bool IsWriteback => Properties.CanSetWriteback ? ReadConfiguration().Writeback != 0 : Properties.CanFlush;
+    public bool IsWriteback => Properties.CanSetWriteback ? _session.ReadConfiguration<byte>(BlockConfigurationOffset.Writeback) != 0 : Properties.CanFlush;
 
     /// <summary>Reads sectors.</summary>
     /// <param name="sector">The first, in units of 512 bytes.</param>
@@ -117,7 +118,7 @@ public sealed partial class BlockDriver
     {
         if (!Properties.CanSetWriteback)
             throw new NotSupportedException("the device does not offer CONFIG_WCE");
-        _transport.WriteConfiguration(BlockConfiguration.WritebackOffset, [on ? (byte)1 : (byte)0]);
+        _session.WriteConfiguration(BlockConfigurationOffset.Writeback, on ? (byte)1 : (byte)0);
     }
 
     private void Begin(BlockRequestType type, ulong sector, int bytes)
@@ -191,18 +192,20 @@ public sealed partial class BlockDriver
 
     private void Await()
     {
-        if (WaitOnce(_options.Timeout))
-            return;
-        throw _session.NeedsReset
-            ? new DeviceException("the device needs a reset")
-            : new TimeoutException($"the device has not answered within {_options.Timeout.TotalSeconds} s");
+        if (!Collect() && _session.Wait(_options.Timeout) == InterruptSource.None)
+            throw new TimeoutException($"the device has not answered within {_options.Timeout.TotalSeconds} s");
     }
 
-    private void Collect()
+    private bool Collect()
     {
+        bool any = false;
         foreach (BlockQueue queue in _queues)
-            while (queue.TryTake(out BlockResult result, out bool isBlocking))
+        {
+            for (; queue.TryTake(out BlockResult result, out bool isBlocking); any = true)
                 Sort(queue, result, isBlocking);
+        }
+
+        return any;
     }
 
     /// <summary>A result is its call's, or waits for who submitted the request.</summary>
@@ -219,21 +222,5 @@ public sealed partial class BlockDriver
         _blocking--;
         if (!result.IsDone)
             _failure ??= result;
-    }
-
-    private bool WaitOnce(TimeSpan timeout)
-    {
-        CheckConfiguration();
-        foreach (BlockQueue queue in _queues)
-        {
-            if (queue.InFlight == 0)
-                continue;
-            if (!queue.Wait(timeout, out BlockResult result, out bool isBlocking))
-                return false;
-            Sort(queue, result, isBlocking);
-            return true;
-        }
-
-        return false;
     }
 }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
@@ -22,7 +21,6 @@ public sealed partial class BlockDriver : IDisposable
         | BlockFeatures.Flush | BlockFeatures.Topology | BlockFeatures.ConfigWriteback | BlockFeatures.MultiQueue
         | BlockFeatures.Discard | BlockFeatures.WriteZeroes;
 
-    private readonly IDriverTransport _transport;
     private readonly DriverSession _session;
     private readonly BlockQueue[] _queues;
     private readonly int _slotsPerQueue;
@@ -37,9 +35,8 @@ public sealed partial class BlockDriver : IDisposable
     public BlockDriver(IDriverTransport transport, BlockDriverOptions? options = null)
     {
         _options = options ?? new BlockDriverOptions();
-        _transport = transport;
         _session = DriverSession.Open(transport, DeviceId.Block, Known, _options.Withheld);
-        BlockConfiguration space = ReadConfiguration();
+        BlockConfiguration space = _session.ReadConfiguration(fields => BlockSpace.Read(fields, NegotiatedFeatures));
         Capacity = space.Capacity;
         DriverQueue[] queues = EnableQueues(space);
         _slotsPerQueue = queues.Max(queue => queue.Layout.Size);
@@ -56,10 +53,11 @@ public sealed partial class BlockDriver : IDisposable
         _queues = [.. queues.Select((queue, i) => new BlockQueue(queue, transport.Dma, Properties, i * _slotsPerQueue))];
         _waiting = new BlockResult[MaxInFlight];
         _copy = transport.Dma.Allocate(_options.CopyBytes, BlockLayout.SectorBytes);
+        _session.ConfigurationChanged += (_, _) => ReadCapacity();
         _session.Start();
     }
 
-    /// <summary>The device's size has changed; the new one is in <see cref="Capacity"/>. Raised in <see cref="CheckConfiguration"/> and while waiting.</summary>
+    /// <summary>The device's size has changed; the new one is in <see cref="Capacity"/>. Raised while the driver waits, and in <see cref="CheckConfiguration"/>.</summary>
     public event EventHandler? CapacityChanged;
 
     /// <summary>The device's size in sectors of 512 bytes, as last read.</summary>
@@ -119,33 +117,39 @@ public sealed partial class BlockDriver : IDisposable
     /// <summary>Waits for a result, and takes it.</summary>
     /// <returns>False when the time ran out, or nothing is in flight.</returns>
     /// <exception cref="QueueException">The device broke a queue. It has been reset.</exception>
+    /// <exception cref="DeviceException">The device needs a reset.</exception>
     public bool Wait(TimeSpan timeout, out BlockResult result)
     {
         Kick();
+        long start = _session.Time.GetTimestamp();
         while (!TryTake(out result))
-            if (!WaitOnce(timeout))
-                return TryTake(out result);
-        return true;
-    }
-
-    /// <summary>Reads the size again if the device says that its configuration has changed (§5.2.6.1).</summary>
-    /// <returns>Whether it said so.</returns>
-    public bool CheckConfiguration()
-    {
-        if (_transport.WaitForInterrupt([InterruptSource.Configuration], TimeSpan.Zero) == InterruptSource.None)
-            return false;
-        ulong capacity = ReadConfiguration().Capacity;
-        if (capacity != Capacity)
         {
-            Capacity = capacity;
-            CapacityChanged?.Invoke(this, EventArgs.Empty);
+            TimeSpan left = timeout == Timeout.InfiniteTimeSpan ? timeout : timeout - _session.Time.GetElapsedTime(start);
+            if (InFlight == 0 || (left < TimeSpan.Zero && timeout >= TimeSpan.Zero) || _session.Wait(left) == InterruptSource.None)
+                return TryTake(out result);
         }
 
         return true;
     }
 
+    /// <summary>Looks whether the device says that its configuration has changed, and reads its size again (§5.2.6.1).</summary>
+    /// <returns>Whether it said so.</returns>
+    /// <exception cref="DeviceException">It says that it needs a reset.</exception>
+    public bool CheckConfiguration() => _session.Wait([InterruptSource.Configuration], TimeSpan.Zero) != InterruptSource.None;
+
     /// <summary>Resets the device. What is in flight gets no result.</summary>
     public void Dispose() => _session.Dispose();
+
+    private int InFlight
+    {
+        get
+        {
+            int all = 0;
+            foreach (BlockQueue queue in _queues)
+                all += queue.InFlight;
+            return all;
+        }
+    }
 
     private bool Submit(in BlockRequest request, bool isBlocking, int queue, out BlockToken token)
     {
@@ -171,11 +175,12 @@ public sealed partial class BlockDriver : IDisposable
         return [.. requests.Select(request => _session.Queue(request.Index))];
     }
 
-    private BlockConfiguration ReadConfiguration()
+    private void ReadCapacity()
     {
-        BlockConfiguration space = default;
-        Span<byte> bytes = MemoryMarshal.AsBytes(new Span<BlockConfiguration>(ref space));
-        Configuration.Read(_transport, bytes[..BlockConfiguration.BytesFor(_session.NegotiatedFeatures)]);
-        return space;
+        ulong capacity = _session.ReadConfiguration<ulong>(BlockConfigurationOffset.Capacity);
+        if (capacity == Capacity)
+            return;
+        Capacity = capacity;
+        CapacityChanged?.Invoke(this, EventArgs.Empty);
     }
 }

@@ -84,19 +84,6 @@ internal sealed class BlockQueue
         return false;
     }
 
-    /// <summary>Waits for a result, and takes it.</summary>
-    public bool Wait(TimeSpan timeout, out BlockResult result, out bool isBlocking)
-    {
-        if (_queue.Wait(timeout, out ushort id, out uint length))
-        {
-            result = Judge(id, length, out isBlocking);
-            return true;
-        }
-
-        (result, isBlocking) = (default, false);
-        return false;
-    }
-
     /// <summary>Somebody has the result: the slot is free.</summary>
     public void Release(BlockToken token) => _free[_freeCount++] = (ushort)(token.Slot - _firstSlot);
 

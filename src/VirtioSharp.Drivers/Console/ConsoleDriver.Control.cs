@@ -27,8 +27,8 @@ public sealed partial class ConsoleDriver
 
     private void OpenControl()
     {
-        _controlReceive = new ReceiveBuffers(_session.Queue(ConsoleLayout.ControlReceiveQueue), _transport.Dma, ControlBuffers, MaxControlBytes);
-        _controlTransmit = new TransmitBuffers(_session.Queue(ConsoleLayout.ControlTransmitQueue), _transport.Dma, ControlBuffers, ConsoleControl.Size);
+        _controlReceive = new ReceiveBuffers(_session.Queue(ConsoleLayout.ControlReceiveQueue), _session.Dma, ControlBuffers, MaxControlBytes);
+        _controlTransmit = new TransmitBuffers(_session.Queue(ConsoleLayout.ControlTransmitQueue), _session.Dma, ControlBuffers, ConsoleControl.Size);
         _controlReceive.Fill();
     }
 
@@ -79,10 +79,12 @@ public sealed partial class ConsoleDriver
             case ConsoleEvent.DeviceAdd:
                 port.Appear();
                 port.Receive.Kick();
+                ChooseSources();
                 Send(port.Number, ConsoleEvent.PortReady, 1);
                 return true;
             case ConsoleEvent.DeviceRemove:
                 port.Vanish();
+                ChooseSources();
                 return true;
             case ConsoleEvent.ConsolePort:
                 port.BeConsole();

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Spec;
@@ -20,12 +19,11 @@ public sealed partial class ConsoleDriver : IDisposable
 {
     private static readonly FeatureSet Known = ConsoleFeatures.Size | ConsoleFeatures.MultiPort | ConsoleFeatures.EmergencyWrite;
 
-    private readonly IDriverTransport _transport;
     private readonly ConsoleDriverOptions _options;
     private readonly DriverSession _session;
     private readonly ConsolePort[] _ports;
-    private readonly InterruptSource[] _sources;
     private readonly uint _maxPorts;
+    private InterruptSource[] _sources = [];
 
     /// <summary>Sets the device up. With several ports, the device announces them when <see cref="Poll"/> looks.</summary>
     /// <param name="transport">The way to the device; not disposed.</param>
@@ -34,24 +32,20 @@ public sealed partial class ConsoleDriver : IDisposable
     /// <exception cref="QueueException">It lacks a queue.</exception>
     public ConsoleDriver(IDriverTransport transport, ConsoleDriverOptions? options = null)
     {
-        (_transport, _options) = (transport, options ?? new ConsoleDriverOptions());
+        _options = options ?? new ConsoleDriverOptions();
         _session = DriverSession.Open(transport, DeviceId.Console, Known, _options.Withheld);
-        ConsoleConfiguration space = ReadConfiguration();
         HasPorts = NegotiatedFeatures.Has(ConsoleFeatures.MultiPort);
-        _maxPorts = HasPorts ? space.MaxPorts : 1;
+        _maxPorts = HasPorts ? _session.ReadConfiguration<uint>(ConsoleConfiguration.MaxPortsOffset) : 1;
         int count = (int)Math.Clamp(_maxPorts, 1, (uint)_options.MaxPorts); // port 0's queues always exist
         _session.EnableQueues([.. Requests(count)]);
         _ports = [.. Enumerable.Range(0, count).Select(CreatePort)];
-        _sources =
-        [
-            InterruptSource.Configuration, .. HasPorts ? [InterruptSource.Queue(ConsoleLayout.ControlReceiveQueue)] : Array.Empty<InterruptSource>(),
-            .. _ports.Select(port => InterruptSource.Queue(port.Receive.QueueIndex)),
-        ];
         if (HasPorts)
             OpenControl();
         else
             _ports[0].BeTheOnlyOne();
-        Resize(space);
+        ChooseSources();
+        ReadSize();
+        _session.ConfigurationChanged += (_, _) => ReadSize();
         _session.Start();
         if (HasPorts)
             StartControl();
@@ -93,10 +87,12 @@ public sealed partial class ConsoleDriver : IDisposable
     /// <exception cref="QueueException">The device broke a queue. It has been reset.</exception>
     public bool Poll(TimeSpan timeout)
     {
-        bool changed = Look(TimeSpan.Zero);
-        foreach (ConsolePort port in _ports)
-            changed |= port.Available > 0;
-        return changed || Look(timeout);
+        if (LookAround() | LookAtPorts())
+            return true;
+        if (_session.Wait(_sources, timeout) == InterruptSource.None)
+            return false;
+        LookAround();
+        return true;
     }
 
     /// <summary>Resets the device.</summary>
@@ -105,31 +101,37 @@ public sealed partial class ConsoleDriver : IDisposable
     /// <summary>Waits until a port has something to read, and minds everything else meanwhile.</summary>
     internal bool WaitFor(ConsolePort port, TimeSpan timeout)
     {
-        long start = _transport.Time.GetTimestamp();
+        long start = _session.Time.GetTimestamp();
         if (timeout == Timeout.InfiniteTimeSpan)
             timeout = TimeSpan.MaxValue;
-        Look(TimeSpan.Zero);
+        InterruptSource[] sources = [InterruptSource.Configuration, InterruptSource.Queue(port.Receive.QueueIndex), .. ControlSource];
+        LookAround();
         while (port.IsPresent && port.Available == 0)
         {
-            TimeSpan left = timeout - _transport.Time.GetElapsedTime(start);
-            if (left <= TimeSpan.Zero || !Look(left))
+            TimeSpan left = timeout - _session.Time.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero || _session.Wait(sources, left) == InterruptSource.None)
                 return port.Available > 0;
+            LookAround();
         }
 
         return port.IsPresent;
     }
 
-    /// <summary>Takes what the device says, and waits if it says nothing. Ports have been looked at, so their interrupts are armed.</summary>
-    private bool Look(TimeSpan timeout)
+    private InterruptSource[] ControlSource => HasPorts ? [InterruptSource.Queue(ConsoleLayout.ControlReceiveQueue)] : [];
+
+    /// <summary>What to wait for: everything that somebody will take away.</summary>
+    private void ChooseSources() =>
+        _sources = [InterruptSource.Configuration, .. ControlSource, .. Ports.Select(port => InterruptSource.Queue(port.Receive.QueueIndex))];
+
+    /// <summary>Takes what the device has to say of itself and of its ports.</summary>
+    private bool LookAround() => _session.Wait([InterruptSource.Configuration], TimeSpan.Zero) != InterruptSource.None | ReceiveControl();
+
+    private bool LookAtPorts()
     {
-        if (ReceiveControl())
-            return true;
-        InterruptSource source = _transport.WaitForInterrupt(_sources, timeout);
-        if (source == InterruptSource.Configuration)
-            Resize(ReadConfiguration());
-        else if (source.QueueIndex == ConsoleLayout.ControlReceiveQueue && HasPorts)
-            ReceiveControl();
-        return source != InterruptSource.None;
+        bool any = false;
+        foreach (ConsolePort port in _ports)
+            any |= port.Available > 0;
+        return any;
     }
 
     private IEnumerable<QueueRequest> Requests(int ports)
@@ -148,22 +150,18 @@ public sealed partial class ConsoleDriver : IDisposable
     }
 
     private ConsolePort CreatePort(int number) => new(
-        this, number, _session.Queue(ConsoleLayout.ReceiveQueue(number)), _session.Queue(ConsoleLayout.TransmitQueue(number)), _transport.Dma, _options);
+        this, number, _session.Queue(ConsoleLayout.ReceiveQueue(number)), _session.Queue(ConsoleLayout.TransmitQueue(number)), _session.Dma, _options);
 
     /// <summary>The size in configuration space is port 0's (§5.3.6).</summary>
-    private void Resize(in ConsoleConfiguration space)
+    private void ReadSize()
     {
-        if (!NegotiatedFeatures.Has(ConsoleFeatures.Size) || space.WindowSize == _ports[0].WindowSize)
+        if (!NegotiatedFeatures.Has(ConsoleFeatures.Size))
             return;
-        _ports[0].WindowSize = space.WindowSize;
+        ConsoleSize size = _session.ReadConfiguration(fields => new ConsoleSize(
+            fields.Read<ushort>(ConsoleConfiguration.WindowSizeOffset), fields.Read<ushort>(ConsoleConfiguration.WindowSizeOffset + 2)));
+        if (size == _ports[0].WindowSize)
+            return;
+        _ports[0].WindowSize = size;
         PortChanged?.Invoke(this, new ConsolePortChange(_ports[0], ConsoleEvent.Resize));
-    }
-
-    private ConsoleConfiguration ReadConfiguration()
-    {
-        ConsoleConfiguration space = default;
-        Span<byte> bytes = MemoryMarshal.AsBytes(new Span<ConsoleConfiguration>(ref space));
-        Configuration.Read(_transport, bytes[..ConsoleConfiguration.BytesFor(NegotiatedFeatures)]);
-        return space;
     }
 }

@@ -40,14 +40,14 @@ internal sealed class ReceiveBuffers
     /// <summary>Shows the device what it was given.</summary>
     public void Kick() => _queue.Kick();
 
-    /// <summary>Looks whether something has come; if not, the device is asked to interrupt when something does.</summary>
+    /// <summary>Looks whether something has come.</summary>
     /// <returns>Whether there is something in <see cref="Received"/>.</returns>
     public bool Look()
     {
         // Each buffer once: a device that uses them all without a byte gets them back, and the caller its time.
         for (int i = 0; i < _buffers.Length && Received.IsEmpty; i++)
         {
-            if (!_queue.Wait(TimeSpan.Zero, out ushort id, out uint length))
+            if (!_queue.TryGet(out ushort id, out uint length))
                 return false;
             (_current, _next, _end) = (_bufferOf[id], 0, (int)length); // the queue has cut the device's claim to the buffer
             _isOut[_current] = false;

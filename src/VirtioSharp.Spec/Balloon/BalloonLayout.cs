@@ -31,8 +31,12 @@ public readonly struct BalloonConfiguration
 {
     /// <summary>Bytes.</summary>
     public const int Size = 16;
+    /// <summary>Where num_pages lies.</summary>
+    public const int TargetOffset = 0;
     /// <summary>Where actual lies; the driver writes it.</summary>
     public const int ActualOffset = 4;
+    /// <summary>Where free_page_hint_cmd_id lies.</summary>
+    public const int CommandOffset = 8;
     /// <summary>Where poison_val lies; the driver writes it.</summary>
     public const int PoisonOffset = 12;
 
@@ -44,10 +48,6 @@ public readonly struct BalloonConfiguration
     public Le32 FreePageHintCommand { get; init; }
     /// <summary>PAGE_POISON: what the driver writes to free pages.</summary>
     public Le32 Poison { get; init; }
-
-    /// <summary>How much of it, from the front, the features make valid; a device with fewer features may have no more.</summary>
-    public static int BytesFor(FeatureSet features) =>
-        features.Has(BalloonFeatures.PagePoison) ? Size : features.Has(BalloonFeatures.FreePageHint) ? 12 : 8;
 }
 
 /// <summary>An entry of the statistics buffer, <c>tag:16 value:64</c>, 10 bytes (§5.5.6.3).</summary>

@@ -9,8 +9,6 @@ public readonly struct BlockConfiguration
 {
     /// <summary>Bytes.</summary>
     public const int Size = 96;
-    /// <summary>Where writeback lies: the one field that a driver writes.</summary>
-    public const int WritebackOffset = 32;
 
     /// <summary>512-byte sectors.</summary>
     public Le64 Capacity { get; init; }
@@ -54,32 +52,6 @@ public readonly struct BlockConfiguration
     public Le32 SecureEraseSectorAlignment { get; init; }
     /// <summary>ZONED.</summary>
     public BlockZones Zones { get; init; }
-
-    /// <summary>How much of it, from the front, the features make valid; a device with fewer features may have no more.</summary>
-    public static int BytesFor(FeatureSet features)
-    {
-        if (features.Has(BlockFeatures.Zoned))
-            return Size;
-        if (features.Has(BlockFeatures.SecureErase))
-            return 72;
-        if (features.Has(BlockFeatures.WriteZeroes))
-            return 60;
-        if (features.Has(BlockFeatures.Discard))
-            return 48;
-        if (features.Has(BlockFeatures.MultiQueue))
-            return 36;
-        if (features.Has(BlockFeatures.ConfigWriteback))
-            return 33;
-        if (features.Has(BlockFeatures.Topology))
-            return 32;
-        if (features.Has(BlockFeatures.BlockSize))
-            return 24;
-        if (features.Has(BlockFeatures.Geometry))
-            return 20;
-        if (features.Has(BlockFeatures.SegMax))
-            return 16;
-        return features.Has(BlockFeatures.SizeMax) ? 12 : 8;
-    }
 }
 
 /// <summary>A disk's geometry, as of old (§5.2.4).</summary>
@@ -128,4 +100,37 @@ public readonly struct BlockZones
     public byte Unused0 { get; init; }
     /// <summary>0.</summary>
     public Le16 Unused1 { get; init; }
+}
+
+/// <summary>Where the fields lie (§5.2.4), for drivers: each is read with an access of its own.</summary>
+public static class BlockConfigurationOffset
+{
+    /// <summary>64 bits.</summary>
+    public const uint Capacity = 0;
+    /// <summary>32 bits.</summary>
+    public const uint SizeMax = 8;
+    /// <summary>32 bits.</summary>
+    public const uint SegMax = 12;
+    /// <summary>16 bits; heads and sectors follow, 8 bits each.</summary>
+    public const uint Geometry = 16;
+    /// <summary>32 bits.</summary>
+    public const uint BlockSize = 20;
+    /// <summary>8 bits; the other fields of <see cref="BlockTopology"/> follow, 8, 16 and 32 bits.</summary>
+    public const uint Topology = 24;
+    /// <summary>8 bits; the one field that a driver writes.</summary>
+    public const uint Writeback = 32;
+    /// <summary>16 bits.</summary>
+    public const uint QueueCount = 34;
+    /// <summary>32 bits.</summary>
+    public const uint MaxDiscardSectors = 36;
+    /// <summary>32 bits.</summary>
+    public const uint MaxDiscardSegments = 40;
+    /// <summary>32 bits.</summary>
+    public const uint DiscardSectorAlignment = 44;
+    /// <summary>32 bits.</summary>
+    public const uint MaxWriteZeroesSectors = 48;
+    /// <summary>32 bits.</summary>
+    public const uint MaxWriteZeroesSegments = 52;
+    /// <summary>8 bits.</summary>
+    public const uint WriteZeroesMayUnmap = 56;
 }

@@ -23,6 +23,10 @@ public readonly struct ConsoleConfiguration
 {
     /// <summary>Bytes.</summary>
     public const int Size = 12;
+    /// <summary>Where cols lies; rows is behind it.</summary>
+    public const int WindowSizeOffset = 0;
+    /// <summary>Where max_nr_ports lies.</summary>
+    public const int MaxPortsOffset = 4;
     /// <summary>Where emerg_wr lies; the driver writes it.</summary>
     public const int EmergencyWriteOffset = 8;
 
@@ -32,10 +36,6 @@ public readonly struct ConsoleConfiguration
     public Le32 MaxPorts { get; init; }
     /// <summary>EMERG_WRITE: a character to put out at once.</summary>
     public Le32 EmergencyWrite { get; init; }
-
-    /// <summary>How much of it, from the front, the driver has use for; a device with fewer features may have no more.</summary>
-    public static int BytesFor(FeatureSet features) =>
-        features.Has(ConsoleFeatures.MultiPort) ? 8 : features.Has(ConsoleFeatures.Size) ? 4 : 0;
 }
 
 /// <summary>Columns and rows; in configuration space, and behind a RESIZE message (§5.3.6.2).</summary>

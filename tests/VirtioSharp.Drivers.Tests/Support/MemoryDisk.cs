@@ -94,7 +94,7 @@ internal sealed class MemoryDisk : VirtioDevice
 
     public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
-        if (offset == BlockConfiguration.WritebackOffset)
+        if (offset == BlockConfigurationOffset.Writeback)
             _space = _space with { Writeback = source[0] };
     }
 
