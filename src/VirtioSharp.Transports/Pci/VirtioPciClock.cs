@@ -3,7 +3,7 @@ using VirtioSharp.Core.Device;
 namespace VirtioSharp.Transports.Pci;
 
 /// <summary>What the device has asked to be called for, until somebody does it.</summary>
-internal sealed class VirtioPciClock(TimeProvider time) : IWakeUp
+internal sealed class VirtioPciClock(TimeProvider time, Action changed) : IWakeUp
 {
     private (long Start, TimeSpan Delay)? _alarm;
 
@@ -22,9 +22,17 @@ internal sealed class VirtioPciClock(TimeProvider time) : IWakeUp
         }
     }
 
-    public void WakeAfter(TimeSpan delay) => _alarm = (time.GetTimestamp(), delay);
+    public void WakeAfter(TimeSpan delay)
+    {
+        _alarm = (time.GetTimestamp(), delay);
+        changed();
+    }
 
-    public void FlushSoon() => NeedsFlush = true;
+    public void FlushSoon()
+    {
+        NeedsFlush = true;
+        changed();
+    }
 
     public void ClearAlarm() => _alarm = null;
 

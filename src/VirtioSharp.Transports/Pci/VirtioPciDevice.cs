@@ -12,12 +12,12 @@ internal sealed class VirtioPciDevice
 
     private readonly Action?[] _doorbells;
 
-    public VirtioPciDevice(VirtioDevice device, DeviceHostOptions options, Action lineChanged)
+    public VirtioPciDevice(VirtioDevice device, DeviceHostOptions options, Action lineChanged, Action workChanged)
     {
         int queues = device.Traits.Queues.Count;
         _doorbells = new Action?[queues];
         Interrupts = new VirtioPciInterrupts(queues, lineChanged);
-        Clock = new VirtioPciClock(options.Time);
+        Clock = new VirtioPciClock(options.Time, workChanged);
         Host = new DeviceHost(device, Interrupts, Clock, options);
         Queues = [.. Enumerable.Range(0, queues).Select(index => new VirtioPciQueue(this, index))];
     }

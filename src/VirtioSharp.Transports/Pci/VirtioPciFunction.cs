@@ -34,7 +34,7 @@ public sealed class VirtioPciFunction : SoftwarePciFunction
     private VirtioPciFunction(VirtioDevice device, DeviceTraits traits, VirtioPciOptions options)
         : base($"virtio-pci {traits.Id}", options.Interface == VirtioPciInterface.Modern ? VirtioPciIdentity.OfModern(traits.Id) : VirtioPciIdentity.OfLegacy(traits.Id), options.HasLine)
     {
-        _device = new VirtioPciDevice(device, HostOptions(options), InterruptChanged);
+        _device = new VirtioPciDevice(device, HostOptions(options), InterruptChanged, WorkChanged);
         if (options.Interface != VirtioPciInterface.Modern)
             AddBar(0, new PciBar(PciBarKind.Io, new LegacyRegisters(_device)));
         int vectors = options.Vectors ?? Math.Min(traits.Queues.Count + 1, MsixLayout.MaxVectors);

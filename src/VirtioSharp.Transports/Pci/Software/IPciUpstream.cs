@@ -11,6 +11,9 @@ public interface IPciUpstream
     /// <summary>The INTx line may have changed: look at <see cref="SoftwarePciFunction.IsLineRaised"/>.</summary>
     void LineChanged();
 
+    /// <summary>How long until the function has to work may have changed: look at <see cref="SoftwarePciFunction.UntilWork"/>. From the thread that works.</summary>
+    void WorkChanged();
+
     /// <summary>Where the function's BARs are decoded may have changed. Only from the thread that accesses registers.</summary>
     void DecodingChanged();
 }

@@ -63,6 +63,11 @@ internal sealed class PciSlot(SoftwarePciHost host, int index, int messages) : I
             Arrive();
     }
 
+    public void WorkChanged()
+    {
+        // Waiting asks for it.
+    }
+
     public void DecodingChanged() => host.DecodingChanged();
 
     private void Arrive()

@@ -145,6 +145,9 @@ public abstract class SoftwarePciFunction
     /// <summary>Says that <see cref="WantsInterrupt"/> may have changed. Safe from any thread.</summary>
     protected void InterruptChanged() => _upstream?.LineChanged();
 
+    /// <summary>Says that <see cref="UntilWork"/> may have changed.</summary>
+    protected void WorkChanged() => _upstream?.WorkChanged();
+
     /// <summary>The function sees other memory from now on.</summary>
     protected abstract void OnMemoryChanged(MemoryMap map);
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using VirtioSharp.Core.Memory;
+using VirtioSharp.Spec.Pci;
 
 namespace VirtioSharp.Transports.Pci.Software;
 
@@ -69,7 +70,11 @@ public sealed class SoftwarePciHost : IPciHost
     {
         if (!_slots.TryGetValue(address, out PciSlot? slot) || slot.Function is not { } function)
             return RegisterAccess.AllOnes(width);
-        return function.ReadConfiguration(offset, width);
+        uint value = function.ReadConfiguration(offset, width);
+        int header = PciConfigurationRegister.HeaderType - offset;
+        if (header >= 0 && header < width && HasSiblings(address))
+            value |= (uint)PciConfigurationRegister.MultiFunction << (8 * header);
+        return value;
     }
 
     /// <inheritdoc/>
@@ -150,6 +155,17 @@ public sealed class SoftwarePciHost : IPciHost
             timeout -= delay;
             next?.Work();
         }
+    }
+
+    private bool HasSiblings(PciAddress address)
+    {
+        for (byte function = 0; function < 8; function++)
+        {
+            if (function != address.Function && _slots.TryGetValue(address with { Function = function }, out PciSlot? slot) && slot.Function is not null)
+                return true;
+        }
+
+        return false;
     }
 
     private PciSlot Slot(PciAddress address)
