@@ -21,7 +21,6 @@ public sealed class BackEndTests : IDisposable
     [Theory]
     [InlineData("")]
     [InlineData(",vectors=0")]
-    [InlineData(",ioeventfd=off")]
     [InlineData(",packed=on")]
     [InlineData(",packed=on,vectors=0")]
     [Proves("Entropy device", "QEMU 7.2 PCI, modern")]

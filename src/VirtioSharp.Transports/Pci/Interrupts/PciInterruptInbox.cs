@@ -36,7 +36,12 @@ internal sealed class PciInterruptInbox(IPciFunction function, IVectorRegisters 
                 return taken;
             TimeSpan left = timeout - function.Time.GetElapsedTime(start);
             if (left <= TimeSpan.Zero)
-                return InterruptSource.None;
+            {
+                _ = _interrupts.Wait(TimeSpan.Zero); // a carrier without a thread of its own does the device's work here, also for a driver that only looks
+                _ = Collect();
+                return Take(sources);
+            }
+
             if (stuck)
                 Thread.Sleep(1); // the line is somebody else's, and up: waiting for it would be spinning
             else if (!_interrupts.Wait(left))
