@@ -386,17 +386,4 @@ public sealed class DeviceHost : IDeviceServices
         if (HasStarted)
             _interrupt.SignalConfigurationChange();
     }
-
-    private sealed class SilentObserver : IDeviceObserver
-    {
-        public static readonly SilentObserver Instance = new();
-
-        public void ChainFaulted(int queue, ChainFault fault)
-        {
-        }
-
-        public void NeedsReset(int queue, Exception reason)
-        {
-        }
-    }
 }
