@@ -55,9 +55,7 @@ internal static class Program
         ParseResult parsed = root.Parse(arguments);
         if (parsed.Errors.Count > 0)
         {
-            // The parser lists what it would have liked on lines of their own.
-            string[] lines = parsed.Errors[0].Message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-            Console.Error.WriteLine($"vio: {string.Join(' ', lines).TrimEnd('.')}; see {HelpFor(parsed)}");
+            Console.Error.WriteLine($"vio: {ParseErrors.OneLine(parsed)}; see {HelpFor(parsed)}");
             return ExitCode.Usage;
         }
 

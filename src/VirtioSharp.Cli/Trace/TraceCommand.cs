@@ -1,5 +1,6 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Demo;
+using VirtioSharp.Cli.Output;
 
 namespace VirtioSharp.Cli.Trace;
 
@@ -9,7 +10,7 @@ internal static class TraceCommand
     public static Command Create()
     {
         Option<WalkFormat> format = WalkOutput.CreateOption("text for people, json for ui.perfetto.dev, svg for a page");
-        var traced = new Argument<string[]>("command") { Description = "The command to trace: demo, with its options", Arity = ArgumentArity.OneOrMore };
+        var traced = new Argument<string[]>("command") { Description = "The command to trace: demo, with its options", Arity = ArgumentArity.ZeroOrMore };
         var command = new DocumentedCommand("trace", "Show one request's way through driver, transport and device", """
             Example:
               vio trace -- demo
@@ -21,12 +22,12 @@ internal static class TraceCommand
 
     private static int Run(string[] traced, WalkFormat format)
     {
-        if (traced[0] != "demo")
-            throw new UserException($"'{traced[0]}' cannot be traced: give 'demo', with a --transport", ExitCode.Usage);
+        if (traced is not ["demo", ..])
+            throw new UserException($"'{string.Join(' ', traced)}' cannot be traced: give 'demo', with a --transport; see 'vio trace --help'", ExitCode.Usage);
         string[] arguments = [.. traced[1..], "--trace", "--format", format.ToString()];
         ParseResult parsed = DemoCommand.Create().Parse(arguments);
         if (parsed.Errors.Count > 0)
-            throw new UserException($"demo: {parsed.Errors[0].Message.TrimEnd('.')}; see 'vio demo --help'", ExitCode.Usage);
+            throw new UserException($"demo: {ParseErrors.OneLine(parsed)}; see 'vio demo --help'", ExitCode.Usage);
         return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
     }
 }
