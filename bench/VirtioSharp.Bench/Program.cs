@@ -5,7 +5,7 @@ using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using VirtioSharp.Bench;
 using VirtioSharp.Bench.Rings;
 
-// bench/chains, bench/rings and bench/rng say what each is for.
+// bench/chains, bench/qtest, bench/rings and bench/rng say what each is for.
 switch (args)
 {
     case ["chains"]:
@@ -14,9 +14,11 @@ switch (args)
         return 0;
     case ["rng", var vio, var rounds, .. var serveOptions]:
         return await GuestRng.RunAsync(vio, int.Parse(rounds, System.Globalization.CultureInfo.InvariantCulture), serveOptions);
+    case ["qtest"]:
+        return await QtestRng.RunAsync();
     case ["rings", .. var ringOptions]:
         return RingBench.Run(ringOptions);
     default:
-        Console.Error.WriteLine("usage: VirtioSharp.Bench chains | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see bench/chains, bench/rings and bench/rng");
+        Console.Error.WriteLine("usage: VirtioSharp.Bench chains | qtest | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see bench/chains, bench/qtest, bench/rings and bench/rng");
         return 2;
 }

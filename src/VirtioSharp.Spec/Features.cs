@@ -54,6 +54,9 @@ public static class Features
     /// <summary>Bits that belong to the rings and the transport: a device never offers them itself.</summary>
     public static FeatureSet Reserved { get; } = new(((1UL << 50) - 1) & ~((1UL << 24) - 1));
 
+    /// <summary>Bits that only a legacy driver may be offered (§6.3).</summary>
+    public static FeatureSet LegacyOnly { get; } = NotifyOnEmpty | AnyLayout;
+
     /// <summary>The specification's name of a device-independent bit without VIRTIO_F_, or null for a device's own.</summary>
     public static string? NameOf(int bit) => bit switch
     {

@@ -11,6 +11,9 @@ internal struct QueueRegisters(uint size)
     public ulong DriverArea;
     public ulong DeviceArea;
 
+    /// <summary>Whether the driver has enabled it. Stays so when NEEDS_RESET has stopped the device: a register reads what was written.</summary>
+    public bool IsReady;
+
     /// <summary>All of it, for the host to check.</summary>
     public readonly QueueLayout Layout => new(
         (int)Math.Min(Size, int.MaxValue), new GuestAddress(DescriptorArea), new GuestAddress(DriverArea), new GuestAddress(DeviceArea));

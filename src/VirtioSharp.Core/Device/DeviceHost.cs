@@ -24,6 +24,7 @@ public sealed class DeviceHost : IDeviceServices
     private readonly IDeviceObserver _observer;
     private readonly QueueSlot[] _slots;
     private MemoryMap _memory = MemoryMap.Empty;
+    private bool _startedEarly; // by a legacy driver that has not set DRIVER_OK
 
     /// <summary>Takes <paramref name="device"/> in. Its status is 0 (reset).</summary>
     public DeviceHost(VirtioDevice device, IInterrupt interrupt, IWakeUp wakeUp, DeviceHostOptions? options = null)
@@ -61,7 +62,9 @@ public sealed class DeviceHost : IDeviceServices
 
     TimeProvider IDeviceServices.Time => _options.Time;
 
-    private bool Runs => (Status & (DeviceStatus.DriverOk | DeviceStatus.NeedsReset)) == DeviceStatus.DriverOk;
+    private bool HasStarted => _startedEarly || (Status & DeviceStatus.DriverOk) != 0;
+
+    private bool Runs => HasStarted && (Status & DeviceStatus.NeedsReset) == 0;
 
     /// <summary>The driver writes the status field: 0 resets, other values add their bits (§2.1.1).</summary>
     /// <remarks>A cleared bit stays set; FEATURES_OK stays clear when the features cannot be; NEEDS_RESET is not the driver's to set.</remarks>
@@ -79,15 +82,27 @@ public sealed class DeviceHost : IDeviceServices
         if ((added & DeviceStatus.DriverOk) != 0 && !CanStart(added))
             added &= ~DeviceStatus.DriverOk;
         Status |= added;
-        if ((added & DeviceStatus.DriverOk) != 0)
+        if ((added & DeviceStatus.DriverOk) != 0 && !_startedEarly)
             Start();
     }
 
     /// <summary>The driver writes its features. Ignored once FEATURES_OK is set (§3.1.1): they hold until a reset.</summary>
     public void WriteDriverFeatures(FeatureSet features)
     {
-        if ((Status & DeviceStatus.FeaturesOk) == 0)
+        if ((Status & DeviceStatus.FeaturesOk) == 0 && !_startedEarly)
             DriverFeatures = features;
+    }
+
+    /// <summary>
+    /// A legacy driver uses the device before it sets DRIVER_OK, as many do; a transitional device must let it (§3.1.2). The
+    /// features are then final. Ignored when the device runs already, or could not start with these features.
+    /// </summary>
+    public void StartEarly()
+    {
+        if (HasStarted || (Status & DeviceStatus.NeedsReset) != 0 || !CanStart(DeviceStatus.Reset))
+            return;
+        _startedEarly = true;
+        Start();
     }
 
     /// <summary>Back to the beginning (§2.4): every queue is disabled, nothing is negotiated, status is 0.</summary>
@@ -95,6 +110,7 @@ public sealed class DeviceHost : IDeviceServices
     {
         Status = DeviceStatus.Reset;
         DriverFeatures = Features.None;
+        _startedEarly = false;
         foreach (QueueSlot slot in _slots)
             Guard(slot.Index, slot.Reset);
         Guard(-1, _device.OnReset);
@@ -142,6 +158,22 @@ public sealed class DeviceHost : IDeviceServices
         slot.Layout = layout; // only now: a layout that was refused must not be tried again by SetMemory
     }
 
+    /// <summary>As <see cref="EnableQueue"/>, for registers, which cannot answer: a queue that cannot be is NEEDS_RESET.</summary>
+    /// <returns>Whether the queue is enabled now.</returns>
+    public bool TryEnableQueue(int index, in QueueLayout layout)
+    {
+        try
+        {
+            EnableQueue(index, layout);
+            return true;
+        }
+        catch (QueueException refused)
+        {
+            EnterNeedsReset(index, refused);
+            return false;
+        }
+    }
+
     /// <summary>Stops a queue. The device does not touch its ring again.</summary>
     /// <returns>Where it stood, also if NEEDS_RESET has stopped it before; the beginning, when it was not enabled.</returns>
     public QueueSnapshot DisableQueue(int index)
@@ -180,7 +212,7 @@ public sealed class DeviceHost : IDeviceServices
     {
         QueueSlot slot = Slot(index);
         slot.Notifications++;
-        slot.NotifiedEarly |= (Status & DeviceStatus.DriverOk) == 0;
+        slot.NotifiedEarly |= !HasStarted;
         return Service(index);
     }
 
@@ -269,7 +301,7 @@ public sealed class DeviceHost : IDeviceServices
     void IDeviceServices.ConfigurationChanged()
     {
         ConfigurationGeneration++;
-        if ((Status & DeviceStatus.DriverOk) != 0)
+        if (HasStarted)
             _interrupt.SignalConfigurationChange();
     }
 
@@ -349,7 +381,7 @@ public sealed class DeviceHost : IDeviceServices
         }
 
         _observer.NeedsReset(queue, reason);
-        if ((Status & DeviceStatus.DriverOk) != 0)
+        if (HasStarted)
             _interrupt.SignalConfigurationChange();
     }
 

@@ -113,8 +113,16 @@ public sealed class QtestClient : IDisposable
     {
         if (_socket.IsBroken)
             return false;
-        // Outside the turn: who sleeps keeps nobody from asking.
-        _ = Readiness.WaitReadable(_socket.Descriptor, time);
+        try
+        {
+            // Outside the turn: who sleeps keeps nobody from asking.
+            _ = Readiness.WaitReadable(_socket.Descriptor, time);
+        }
+        catch (ObjectDisposedException)
+        {
+            return false; // closed by another thread meanwhile
+        }
+
         lock (_turn)
             return TryHear();
     }

@@ -19,6 +19,8 @@ public static class PciConfigurationRegister
     public const int HeaderType = 0x0E;
     /// <summary>The first of six 32-bit base address registers.</summary>
     public const int Bar0 = 0x10;
+    /// <summary>In the header type: the device has functions beside this one.</summary>
+    public const byte MultiFunction = 0x80;
     /// <summary>16 bits.</summary>
     public const int SubsystemVendorId = 0x2C;
     /// <summary>16 bits.</summary>

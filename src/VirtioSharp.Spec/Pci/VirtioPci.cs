@@ -77,6 +77,10 @@ public static class VirtioPciCapabilityLayout
     public const int OffsetHigh = 16;
     /// <summary>Of shared memory: the high half of the length.</summary>
     public const int AreaLengthHigh = 20;
+    /// <summary>Of vendor data: 16 bits, whose they are.</summary>
+    public const int VendorId = 4;
+    /// <summary>Of vendor data: where they start.</summary>
+    public const int VendorData = 6;
     /// <summary>Bytes of a plain capability.</summary>
     public const int PlainBytes = 16;
     /// <summary>Bytes of a notification capability and of the window.</summary>

@@ -19,12 +19,10 @@ internal sealed class CurrentMmioQueues : MmioQueues
         Forget();
     }
 
-    private bool IsReady => Host.IsEnabled(Selected);
-
     public override uint Read(int register) => register switch
     {
         MmioRegister.QueueSizeMax => MaxSize,
-        MmioRegister.QueueReady => Exists && IsReady ? 1u : 0,
+        MmioRegister.QueueReady => Exists && _queues[Selected].IsReady ? 1u : 0,
         _ => 0, // QueueReset too: a queue is reset by the time that the driver's write returns
     };
 
@@ -32,18 +30,19 @@ internal sealed class CurrentMmioQueues : MmioQueues
     {
         if (!Exists)
             return;
+        ref QueueRegisters queue = ref _queues[Selected];
         switch (register)
         {
             case MmioRegister.QueueReady:
-                SetReady(value);
+                SetReady(ref queue, value);
                 break;
             case MmioRegister.QueueReset when value == 1 && Host.DriverFeatures.Has(Features.RingReset):
                 Host.ResetQueue(Selected);
-                _queues[Selected] = new QueueRegisters(MaxSize); // §2.6.1: as after a reset of the device
+                queue = new QueueRegisters(MaxSize); // §2.6.1: as after a reset of the device
                 break;
             default:
-                if (!IsReady)
-                    Set(ref _queues[Selected], register, value);
+                if (!queue.IsReady)
+                    Set(ref queue, register, value);
                 break;
         }
     }
@@ -77,12 +76,17 @@ internal sealed class CurrentMmioQueues : MmioQueues
         }
     }
 
-    private void SetReady(uint value)
+    private void SetReady(ref QueueRegisters queue, uint value)
     {
-        if (value == 1 && !IsReady)
-            TryEnable();
-        else if (value == 0 && IsReady)
+        if (value == 1 && !queue.IsReady)
+        {
+            queue.IsReady = TryEnable();
+        }
+        else if (value == 0 && queue.IsReady)
+        {
             Host.DisableQueue(Selected);
+            queue.IsReady = false;
+        }
     }
 
     private void Forget()

@@ -1,3 +1,4 @@
+using System.Numerics;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
@@ -46,7 +47,7 @@ internal sealed class LegacyMmioQueues : MmioQueues
     protected override QueueLayout Layout()
     {
         Registers queue = _queues[Selected];
-        if (!System.Numerics.BitOperations.IsPow2(_pageSize))
+        if (!BitOperations.IsPow2(_pageSize))
             throw new QueueException($"guest page size = {_pageSize} is not a power of two");
         return LegacyRing.At(queue.Page * (ulong)_pageSize, queue.Size, queue.Alignment);
     }

@@ -20,11 +20,11 @@ public sealed record MmioFunctionOptions
 
     /// <summary>With what the version allows.</summary>
     internal DeviceHostOptions EffectiveHost => Version == MmioVersion.Current
-        ? Host with { AllowLegacy = false }
+        ? Host with { AllowLegacy = false, RingFeatures = Host.RingFeatures - Features.LegacyOnly }
         : Host with
         {
             AllowLegacy = true,
             // §6.3: a device without VERSION_1 offers ANY_LAYOUT. Ours see no framing at all, so they can.
-            RingFeatures = (Host.RingFeatures & LegacyRing) | Features.NotifyOnEmpty | Features.AnyLayout,
+            RingFeatures = (Host.RingFeatures & LegacyRing) | Features.LegacyOnly,
         };
 }

@@ -4,6 +4,7 @@ using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Mmio;
+using VirtioSharp.Spec.Packed;
 
 namespace VirtioSharp.Transports.Mmio;
 
@@ -54,6 +55,8 @@ public sealed class MmioTransport : IDriverTransport
     public int LegacyAlignment => IsLegacy ? LegacyPageSize : 0;
 
     private bool IsLegacy => Version == MmioVersion.Legacy;
+
+    private uint FeatureWords => IsLegacy ? 1u : FeatureSet.BitCount / 32;
 
     /// <summary>Finds the device in a window. It is not reset yet; a driver session does that.</summary>
     /// <param name="window">Its registers.</param>
@@ -147,11 +150,8 @@ public sealed class MmioTransport : IDriverTransport
     /// <inheritdoc/>
     public int ReadMaxQueueSize(int index)
     {
-        if (index is < 0 or >= MaxQueues)
-            return 0;
-        _window.Write(MmioRegister.QueueSelect, (uint)index);
-        uint size = _window.ReadPresent(MmioRegister.QueueSizeMax);
-        return size <= 32768 ? (int)size : throw new QueueException($"queue {index}: its size reads {size}, more than any queue has");
+        uint size = index is >= 0 and < MaxQueues ? ReadSize(index) : 0;
+        return size <= PackedLayout.MaxQueueSize ? (int)size : throw new QueueException($"queue {index}: its size reads {size}, more than any queue has");
     }
 
     /// <inheritdoc/>
@@ -210,8 +210,6 @@ public sealed class MmioTransport : IDriverTransport
         }
     }
 
-    private uint FeatureWords => IsLegacy ? 1u : FeatureSet.BitCount / 32;
-
     private uint Place(in QueueLayout layout)
     {
         _window.Write(MmioRegister.QueueSize, (uint)layout.Size);
@@ -235,8 +233,14 @@ public sealed class MmioTransport : IDriverTransport
     private int CountQueues()
     {
         int count = 0;
-        while (ReadMaxQueueSize(count) > 0)
+        while (count < MaxQueues && ReadSize(count) > 0)
             count++;
         return count;
+    }
+
+    private uint ReadSize(int index)
+    {
+        _window.Write(MmioRegister.QueueSelect, (uint)index);
+        return _window.ReadPresent(MmioRegister.QueueSizeMax);
     }
 }

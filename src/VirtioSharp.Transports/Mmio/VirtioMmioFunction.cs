@@ -10,8 +10,9 @@ namespace VirtioSharp.Transports.Mmio;
 /// <para>What a driver must not do has no effect: control registers that are accessed in another width than 32 bits, misaligned,
 /// against their direction, beyond the window or in the other version's layout read 0 and ignore what is written (§4.2.2.2).
 /// Configuration space takes 8, 16 and 32 bits at any offset.</para>
-/// <para>One thread at a time, save <see cref="RaiseInterrupt"/> and <see cref="IsInterruptRaised"/>. An access allocates nothing,
-/// unless it resets the device or enables or stops a queue.</para>
+/// <para>One thread at a time, save for <see cref="RaiseInterrupt"/>, <see cref="IsInterruptRaised"/>, and what a driver does while
+/// all goes well: InterruptStatus, InterruptACK, and QueueNotify with a doorbell. An access allocates nothing, unless it resets the
+/// device or enables or stops a queue.</para>
 /// </remarks>
 public sealed class VirtioMmioFunction : IRegisterWindow
 {
@@ -22,7 +23,7 @@ public sealed class VirtioMmioFunction : IRegisterWindow
     private readonly InterruptLatch _interrupt = new();
     private readonly Turns _turns;
     private readonly MmioQueues _queues;
-    private readonly Action?[] _signals;
+    private readonly Action?[] _doorbells;
     private uint _deviceFeaturesSelect, _driverFeaturesSelect;
 
     /// <summary>Takes <paramref name="device"/> in.</summary>
@@ -35,7 +36,7 @@ public sealed class VirtioMmioFunction : IRegisterWindow
         _turns = new Turns(wakeUp);
         Host = new DeviceHost(device, _interrupt, _turns, _options.EffectiveHost);
         _queues = IsLegacy ? new LegacyMmioQueues(Host) : new CurrentMmioQueues(Host);
-        _signals = new Action?[Host.Traits.Queues.Count];
+        _doorbells = new Action?[Host.Traits.Queues.Count];
         Length = (ulong)Math.Max(WindowBytes, MmioRegister.DeviceConfiguration + (Host.Traits.ConfigurationSize + 3) / 4 * 4);
     }
 
@@ -64,10 +65,13 @@ public sealed class VirtioMmioFunction : IRegisterWindow
     /// <summary>Raises the interrupt from outside, for whoever serves the queues elsewhere. From any thread.</summary>
     public void RaiseInterrupt(InterruptStatus events) => _interrupt.Raise(events);
 
-    /// <summary>Has a notification for one queue signalled, rather than served in the driver's access: another thread will call <see cref="Notify"/>.</summary>
-    /// <param name="queue">The queue.</param>
-    /// <param name="signal">What to do when the driver writes QueueNotify; null serves the queue there and then.</param>
-    public void SetNotifySignal(int queue, Action? signal) => _signals[queue] = signal;
+    /// <summary>
+    /// Takes one queue's notifications out of the driver's access: each rings, and nothing else happens, until <see cref="Notify"/>
+    /// is called on whatever thread serves the device. As an ioeventfd does it, for whoever has none.
+    /// </summary>
+    /// <param name="queue">Which queue.</param>
+    /// <param name="ring">Called for each notification, on the driver's thread; null has the queue served there and then.</param>
+    public void SetDoorbell(int queue, Action? ring) => _doorbells[queue] = ring;
 
     /// <summary>The driver notified a queue on a way around the registers. On the device's thread.</summary>
     public void Notify(int queue) => _turns.After(Host.Notify(queue));
@@ -147,10 +151,12 @@ public sealed class VirtioMmioFunction : IRegisterWindow
 
     private void OnNotify(uint queue)
     {
-        if (queue >= (uint)_signals.Length)
+        if (queue >= (uint)_doorbells.Length)
             return;
-        if (_signals[queue] is { } signal)
-            signal();
+        if (IsLegacy)
+            Host.StartEarly(); // many legacy drivers use the device before they set DRIVER_OK
+        if (_doorbells[queue] is { } ring)
+            ring();
         else
             Notify((int)queue);
     }

@@ -53,7 +53,7 @@ public sealed class PciBus(IPciHost host) : IDisposable
         if (layout != 0)
             throw new TransportException($"{address}: header type = {layout}: not an ordinary function");
 
-        List<PciBar> bars = Place(address);
+        List<PciBarPlacement> bars = Place(address);
         try
         {
             var function = new PciBusFunction(host, address, bars, Close);
@@ -92,7 +92,7 @@ public sealed class PciBus(IPciHost host) : IDisposable
         for (int function = 0; function < functions; function++)
         {
             var address = new PciAddress(0, device, (byte)function);
-            if (!PciIdentity.TryRead((offset, width) => host.ReadConfiguration(address, offset, width), out PciIdentity identity))
+            if (!PciFunctionIdentity.TryRead((offset, width) => host.ReadConfiguration(address, offset, width), out PciFunctionIdentity identity))
                 continue; // without a function 0 there are no others
             found.Add(new(address, identity));
             if (function == 0 && (host.ReadConfiguration(address, PciConfigurationRegister.HeaderType, 1) & MultiFunction) != 0)
@@ -100,17 +100,17 @@ public sealed class PciBus(IPciHost host) : IDisposable
         }
     }
 
-    private List<PciBar> Place(PciAddress address)
+    private List<PciBarPlacement> Place(PciAddress address)
     {
         // While a register is sized or moved, the function must not answer at the address it happens to hold.
         host.WriteConfiguration(address, PciConfigurationRegister.Command, 2, (uint)PciCommand.None);
-        List<PciBar> placed = [];
+        List<PciBarPlacement> placed = [];
         try
         {
             // The larger first: less is lost to alignment.
-            foreach (PciBar bar in PciBar.SizeAll(host, address).OrderByDescending(bar => bar.Length))
+            foreach (PciBarPlacement bar in PciBarPlacement.SizeAll(host, address).OrderByDescending(bar => bar.Length))
             {
-                PciAperture aperture = bar.Kind == PciBarKind.Io ? host.IoAperture : host.MemoryAperture;
+                PciAperture aperture = bar.Kind == PciBarSpace.Io ? host.IoAperture : host.MemoryAperture;
                 if (!Aperture(bar).TryAllocate(bar.Length, bar.LastAddress, out ulong start))
                     throw new TransportException($"{address}: BAR {bar.Index} wants 0x{bar.Length:x} bytes: no room in the host's 0x{aperture.Length:x} from 0x{aperture.Start:x}");
                 placed.Add(bar with { Start = start });
@@ -132,11 +132,11 @@ public sealed class PciBus(IPciHost host) : IDisposable
             Free(function.Bars);
     }
 
-    private void Free(List<PciBar> bars)
+    private void Free(List<PciBarPlacement> bars)
     {
-        foreach (PciBar bar in bars)
+        foreach (PciBarPlacement bar in bars)
             Aperture(bar).Free(bar.Start);
     }
 
-    private PciApertureMap Aperture(PciBar bar) => bar.Kind == PciBarKind.Io ? _io : _memory;
+    private PciApertureMap Aperture(PciBarPlacement bar) => bar.Kind == PciBarSpace.Io ? _io : _memory;
 }

@@ -5,13 +5,13 @@ using VirtioSharp.Spec.Pci;
 namespace VirtioSharp.Transports.Pci;
 
 /// <summary>A function that <see cref="PciBus"/> has placed.</summary>
-internal sealed class PciBusFunction(IPciHost host, PciAddress address, List<PciBar> bars, Action<PciBusFunction> onClose) : IPciFunction
+internal sealed class PciBusFunction(IPciHost host, PciAddress address, List<PciBarPlacement> bars, Action<PciBusFunction> onClose) : IPciFunction
 {
     private bool _disposed;
 
     public PciAddress Address => address;
 
-    public List<PciBar> Bars => bars;
+    public List<PciBarPlacement> Bars => bars;
 
     public string Name { get; } = address.ToString();
 
@@ -30,17 +30,17 @@ internal sealed class PciBusFunction(IPciHost host, PciAddress address, List<Pci
 
     public IRegisterWindow? OpenBar(int bar)
     {
-        foreach (PciBar placed in bars)
+        foreach (PciBarPlacement placed in bars)
             if (placed.Index == bar)
-                return placed.Kind == PciBarKind.Io ? host.OpenIo(placed.Start, placed.Length) : host.OpenMemory(placed.Start, placed.Length);
+                return placed.Kind == PciBarSpace.Io ? host.OpenIo(placed.Start, placed.Length) : host.OpenMemory(placed.Start, placed.Length);
         return null;
     }
 
     public void Enable()
     {
         PciCommand command = PciCommand.BusMaster;
-        foreach (PciBar bar in bars)
-            command |= bar.Kind == PciBarKind.Io ? PciCommand.IoSpace : PciCommand.MemorySpace;
+        foreach (PciBarPlacement bar in bars)
+            command |= bar.Kind == PciBarSpace.Io ? PciCommand.IoSpace : PciCommand.MemorySpace;
         WriteConfiguration(PciConfigurationRegister.Command, 2, (uint)command);
         var held = (PciCommand)ReadConfiguration(PciConfigurationRegister.Command, 2);
         if ((held & command) != command || held == (PciCommand)0xFFFF)

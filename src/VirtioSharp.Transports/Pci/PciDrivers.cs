@@ -14,7 +14,7 @@ public static class PciDrivers
     public static VirtioPciTransport Open(IPciFunction function, PciDriverOptions? options = null)
     {
         options ??= new();
-        if (!PciIdentity.TryRead(function, out PciIdentity identity))
+        if (!PciFunctionIdentity.TryRead(function, out PciFunctionIdentity identity))
             throw new TransportException($"{function.Name}: vendor id reads all ones: the device has been unplugged");
         bool legacy = options.Interface switch
         {

@@ -3,7 +3,7 @@ namespace VirtioSharp.Transports.Pci;
 /// <summary>A function that a scan of the bus saw.</summary>
 /// <param name="Address">Where.</param>
 /// <param name="Identity">What it says it is.</param>
-public readonly record struct PciBusEntry(PciAddress Address, PciIdentity Identity);
+public readonly record struct PciBusEntry(PciAddress Address, PciFunctionIdentity Identity);
 
 /// <summary>What has changed since the scan before.</summary>
 /// <param name="Added">New functions.</param>

@@ -20,7 +20,7 @@ public abstract class VirtioPciTransport : IDriverTransport, IVectorRegisters
     private protected VirtioPciTransport(IPciFunction function)
     {
         Function = function;
-        if (!PciIdentity.TryRead(function, out PciIdentity identity))
+        if (!PciFunctionIdentity.TryRead(function, out PciFunctionIdentity identity))
             throw new TransportException($"{function.Name}: vendor id reads all ones: the device has been unplugged");
         if (!identity.IsVirtio)
             throw new TransportException($"{function.Name}: {identity.VendorId:x4}:{identity.DeviceId:x4} is not a virtio device");
@@ -29,10 +29,13 @@ public abstract class VirtioPciTransport : IDriverTransport, IVectorRegisters
     }
 
     /// <summary>What the function says it is.</summary>
-    public PciIdentity Identity { get; }
+    public PciFunctionIdentity Identity { get; }
 
     /// <inheritdoc/>
     public DeviceId DeviceId => Identity.VirtioType;
+
+    /// <summary>The subsystem vendor, as Linux has it.</summary>
+    public uint VendorId => Identity.SubsystemVendorId;
 
     /// <inheritdoc/>
     public abstract int QueueCount { get; }

@@ -60,6 +60,37 @@ public sealed class HostileMmioDriverTests : IDisposable
         Assert.Equal("queue 0 is enabled before FEATURES_OK, when its format is not known", _panel.Complaint);
     }
 
+    [Fact]
+    public void A_broken_ring_is_NEEDS_RESET_with_an_interrupt_and_QueueReady_reads_what_was_written()
+    {
+        _panel.Start();
+        _panel.Machine.Dma.Allocate(0x2000).Span[0x1002..0x1004].Fill(0x7F); // an available index beyond the queue
+
+        _panel[MmioRegister.QueueNotify] = 0;
+
+        Assert.Equal(Started | Panel.NeedsReset, _panel[MmioRegister.Status]);
+        Assert.Equal(2u, _panel[MmioRegister.InterruptStatus]);
+        Assert.Equal(1u, _panel[MmioRegister.QueueReady]);
+        _panel[MmioRegister.QueueReady] = 0;
+        Assert.Equal(0u, _panel[MmioRegister.QueueReady]);
+    }
+
+    [Fact]
+    public void A_notification_before_DRIVER_OK_is_kept()
+    {
+        _panel.Negotiate();
+        _panel.Place();
+        _panel[MmioRegister.QueueReady] = 1;
+        _panel.Machine.Dma.Allocate(0x2000).Span[0x1002] = 1; // one chain: descriptor 0, which is all zeros
+
+        _panel[MmioRegister.QueueNotify] = 0;
+        Assert.Equal(0, _panel.Device.Chains);
+        _panel[MmioRegister.Status] = Started;
+        _panel.Machine.Wait(TimeSpan.Zero); // the loop's turn
+
+        Assert.Equal(1ul, _panel.Host.Statistics(0).Chains);
+    }
+
     [Theory]
     [InlineData(2)]
     [InlineData(0x8000_0000)]

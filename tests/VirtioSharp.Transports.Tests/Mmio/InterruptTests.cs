@@ -136,7 +136,7 @@ public sealed class InterruptTests
         DmaBuffer buffer = transport.Dma.Allocate(16);
         // The device uses a second buffer at the worst moment: when the first is about to be acknowledged.
         bool once = true;
-        window.OnWrite = (register, _) =>
+        window.OnWrite = (register, value) =>
         {
             if (register != MmioRegister.InterruptAcknowledge || !once)
                 return true;
@@ -160,7 +160,7 @@ public sealed class InterruptTests
     {
         using var machine = new SoftwareMmio(new RngDevice());
         int signals = 0;
-        machine.Function.SetNotifySignal(0, () => signals++);
+        machine.Function.SetDoorbell(0, () => signals++);
         using MmioTransport transport = machine.Open();
         using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
         DriverQueue queue = session.EnableQueue(0);
@@ -182,7 +182,7 @@ public sealed class InterruptTests
     {
         using var panel = new Panel();
         int signals = 0;
-        panel.Machine.Function.SetNotifySignal(1, () => signals++);
+        panel.Machine.Function.SetDoorbell(1, () => signals++);
         panel.Start();
         panel[MmioRegister.QueueNotify] = 0x0005_0001;
         Assert.Equal(0, signals);

@@ -25,7 +25,7 @@ internal sealed class MsixVectors
     public static MsixVectors? Find(IPciFunction function, out string reason)
     {
         reason = "no MSI-X capability";
-        int position = PciCapabilityList.Read(function).Find(capability => capability.Id == PciCapabilityId.MsiX).Position;
+        int position = PciCapabilityWalk.Read(function).Find(capability => capability.Id == PciCapabilityId.MsiX).Position;
         if (position == 0)
             return null;
         if (position + MsixLayout.CapabilityBytes > PciConfigurationRegister.Size)

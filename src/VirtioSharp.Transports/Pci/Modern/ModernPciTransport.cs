@@ -37,7 +37,7 @@ public sealed class ModernPciTransport : VirtioPciTransport
     public override int QueueCount { get; }
 
     /// <summary>The device's shared memory regions (§2.10).</summary>
-    public IReadOnlyList<PciSharedMemory> SharedMemory => _structures.SharedMemory;
+    public IReadOnlyList<PciSharedMemoryRegion> SharedMemory => _structures.SharedMemory;
 
     /// <summary>What the device's capabilities say that cannot be; others were used instead.</summary>
     public IReadOnlyList<string> IgnoredCapabilities => _structures.Ignored;

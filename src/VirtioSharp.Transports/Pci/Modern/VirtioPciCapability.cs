@@ -14,7 +14,7 @@ internal readonly record struct VirtioPciCapability(
     public static List<VirtioPciCapability> ReadAll(IPciFunction function, List<string> ignored)
     {
         List<VirtioPciCapability> found = [];
-        foreach (PciCapability capability in PciCapabilityList.Read(function))
+        foreach (PciCapability capability in PciCapabilityWalk.Read(function))
             if (capability.Id == PciCapabilityId.Vendor && TryRead(function, capability.Position, ignored) is { } read)
                 found.Add(read);
         return found;

@@ -50,7 +50,7 @@ internal sealed class VirtioStructures
     /// <summary>Null for devices that have no configuration.</summary>
     public RegisterStructure? Device { get; }
 
-    public IReadOnlyList<PciSharedMemory> SharedMemory { get; }
+    public IReadOnlyList<PciSharedMemoryRegion> SharedMemory { get; }
 
     /// <summary>Capabilities that say what cannot be, and why.</summary>
     public IReadOnlyList<string> Ignored => _ignored;
@@ -78,9 +78,9 @@ internal sealed class VirtioStructures
         return null;
     }
 
-    private List<PciSharedMemory> FindSharedMemory()
+    private List<PciSharedMemoryRegion> FindSharedMemory()
     {
-        List<PciSharedMemory> regions = [];
+        List<PciSharedMemoryRegion> regions = [];
         foreach (VirtioPciCapability capability in _capabilities)
         {
             if (capability.Type != VirtioPciCapabilityType.SharedMemory)

@@ -10,7 +10,7 @@ namespace VirtioSharp.Transports.Pci;
 /// <param name="ClassCode">Class, subclass and programming interface, 24 bits.</param>
 /// <param name="SubsystemVendorId">Whose board.</param>
 /// <param name="SubsystemId">Of a transitional virtio device: its type.</param>
-public readonly record struct PciIdentity(
+public readonly record struct PciFunctionIdentity(
     ushort VendorId, ushort DeviceId, byte Revision, uint ClassCode, ushort SubsystemVendorId, ushort SubsystemId)
 {
     /// <summary>Whether it is a virtio device (§4.1.2).</summary>
@@ -26,9 +26,9 @@ public readonly record struct PciIdentity(
 
     /// <summary>Asks a function.</summary>
     /// <returns>False when it is gone.</returns>
-    public static bool TryRead(IPciFunction function, out PciIdentity identity) => TryRead(function.ReadConfiguration, out identity);
+    public static bool TryRead(IPciFunction function, out PciFunctionIdentity identity) => TryRead(function.ReadConfiguration, out identity);
 
-    internal static bool TryRead(Func<int, int, uint> read, out PciIdentity identity)
+    internal static bool TryRead(Func<int, int, uint> read, out PciFunctionIdentity identity)
     {
         uint ids = read(PciConfigurationRegister.VendorId, 4);
         if ((ushort)ids is 0xFFFF or 0) // 0 is what some bridges answer for an empty slot

@@ -4,7 +4,7 @@ using VirtioSharp.Spec.Pci;
 namespace VirtioSharp.Transports.Pci;
 
 /// <summary>A function's list of capabilities (PCI 3.0 §6.7): what is in it, and where.</summary>
-internal static class PciCapabilityList
+internal static class PciCapabilityWalk
 {
     /// <summary>Walks the list, in its order. It ends after 48 at the latest, for no more fit behind the header.</summary>
     /// <exception cref="TransportException">A pointer leads into the header, or to where the walk has been.</exception>

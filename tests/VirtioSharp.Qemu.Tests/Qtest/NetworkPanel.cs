@@ -7,12 +7,12 @@ using VirtioSharp.Transports.Pci;
 namespace VirtioSharp.Qemu.Tests.Qtest;
 
 /// <summary>
-/// QEMU's virtio-balloon-pci, driven register by register and without a queue. It interrupts whenever a control command
-/// changes its goal: the shortest way to an interrupt of a real device.
+/// QEMU's virtio-net-pci, driven register by register and without a queue. It interrupts whenever a control command
+/// takes its link down or up: the shortest way to an interrupt of a real device.
 /// </summary>
-internal sealed class BalloonPanel
+internal sealed class NetworkPanel
 {
-    public static readonly string[] Device = ["-device", "virtio-balloon-pci,id=balloon,addr=5"];
+    public static readonly string[] Device = ["-device", "virtio-net-pci,id=net0,addr=5,romfile="];
     public static readonly PciAddress Address = new(0, 5);
     private const int MsixBar = 1, RegisterBar = 4; // QEMU's layout
     private const uint InterruptStatusOffset = 0x1000;
@@ -20,7 +20,7 @@ internal sealed class BalloonPanel
     private readonly QtestMachine _machine;
     private readonly QtestPciHost _host;
 
-    public BalloonPanel(QtestMachine machine)
+    public NetworkPanel(QtestMachine machine)
     {
         (_machine, _host) = (machine, new QtestPciHost(machine));
         Interrupts = _host.OpenInterrupts(Address);
@@ -37,7 +37,7 @@ internal sealed class BalloonPanel
 
     public uint InterruptStatus => Registers.Read(InterruptStatusOffset, 1);
 
-    /// <summary>Leads the configuration interrupt to message 3 by way of table entry 0.</summary>
+    /// <summary>Leads the configuration interrupt to a message by way of table entry 0.</summary>
     public void UseMessage(int number)
     {
         PciMessage message = Interrupts.MessageFor(number);
@@ -55,8 +55,8 @@ internal sealed class BalloonPanel
         Registers.Write(CommonConfigurationRegister.DeviceStatus, 1, (uint)live);
     }
 
-    public Task ChangeGoalAsync(int mebibytes, CancellationToken cancellationToken) =>
-        _machine.ExecuteAsync("balloon", new() { ["value"] = (long)mebibytes << 20 }, cancellationToken);
+    public Task SetLinkAsync(bool up, CancellationToken cancellationToken) =>
+        _machine.ExecuteAsync("set_link", new() { ["name"] = "net0", ["up"] = up }, cancellationToken);
 
     private IRegisterWindow Place(int bar, ulong address, ulong length)
     {
@@ -67,7 +67,7 @@ internal sealed class BalloonPanel
     private int FindMsix()
     {
         uint at = _host.ReadConfiguration(Address, PciConfigurationRegister.CapabilityPointer, 1);
-        while (_host.ReadConfiguration(Address, (int)at, 1) != (uint)PciCapabilityId.MsiX)
+        while (at != 0 && _host.ReadConfiguration(Address, (int)at, 1) != (uint)PciCapabilityId.MsiX)
             at = _host.ReadConfiguration(Address, (int)at + 1, 1);
         return (int)at;
     }

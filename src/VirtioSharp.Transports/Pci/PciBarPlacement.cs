@@ -5,22 +5,22 @@ using VirtioSharp.Spec.Pci;
 namespace VirtioSharp.Transports.Pci;
 
 /// <summary>A base address register: how much it decodes, and where it was placed (PCI 3.0 §6.2.5.1).</summary>
-internal readonly record struct PciBar(int Index, PciBarKind Kind, ulong Length, ulong Start = 0)
+internal readonly record struct PciBarPlacement(int Index, PciBarSpace Kind, ulong Length, ulong Start = 0)
 {
     private const uint IoFlag = 1;
     private const uint MemoryTypeMask = 6, MemoryType64 = 4, MemoryType32 = 0, MemoryTypeBelow1M = 2;
 
     /// <summary>How many registers it takes.</summary>
-    public int Registers => Kind == PciBarKind.Memory64 ? 2 : 1;
+    public int Registers => Kind == PciBarSpace.Memory64 ? 2 : 1;
 
     /// <summary>The last address it can hold.</summary>
-    public ulong LastAddress => Kind == PciBarKind.Memory64 ? ulong.MaxValue : Kind == PciBarKind.MemoryBelow1M ? 0xF_FFFF : uint.MaxValue;
+    public ulong LastAddress => Kind == PciBarSpace.Memory64 ? ulong.MaxValue : Kind == PciBarSpace.MemoryBelow1M ? 0xF_FFFF : uint.MaxValue;
 
     /// <summary>Finds out what a function wants. Its decoding must be off: for a moment its registers hold all ones.</summary>
     /// <exception cref="TransportException">A register answers what no register can.</exception>
-    public static List<PciBar> SizeAll(IPciHost host, PciAddress function)
+    public static List<PciBarPlacement> SizeAll(IPciHost host, PciAddress function)
     {
-        List<PciBar> bars = [];
+        List<PciBarPlacement> bars = [];
         for (int index = 0; index < 6; index++)
             if (Size(host, function, index) is { } bar)
             {
@@ -47,10 +47,10 @@ internal readonly record struct PciBar(int Index, PciBarKind Kind, ulong Length,
         ulong value = 0;
         for (int half = 0; half < Registers; half++)
             value |= (ulong)host.ReadConfiguration(function, PciConfigurationRegister.Bar(Index + half), 4) << (32 * half);
-        return (value & ~(Kind == PciBarKind.Io ? 3UL : 15UL)) == Start;
+        return (value & ~(Kind == PciBarSpace.Io ? 3UL : 15UL)) == Start;
     }
 
-    private static PciBar? Size(IPciHost host, PciAddress function, int index)
+    private static PciBarPlacement? Size(IPciHost host, PciAddress function, int index)
     {
         uint low = Probe(host, function, index);
         if (low == 0)
@@ -58,17 +58,17 @@ internal readonly record struct PciBar(int Index, PciBarKind Kind, ulong Length,
         if (low == uint.MaxValue) // bit 1 of an I/O BAR reads 0
             throw new TransportException($"{function}: BAR {index} reads 0xffffffff: the function has been unplugged");
         if ((low & IoFlag) != 0)
-            return new(index, PciBarKind.Io, CheckedLength(function, index, IoMask(low & ~3u)));
+            return new(index, PciBarSpace.Io, CheckedLength(function, index, IoMask(low & ~3u)));
 
         switch (low & MemoryTypeMask)
         {
             case MemoryType32:
-                return new(index, PciBarKind.Memory32, CheckedLength(function, index, Widen(low & ~15u)));
+                return new(index, PciBarSpace.Memory32, CheckedLength(function, index, Widen(low & ~15u)));
             case MemoryTypeBelow1M:
-                return new(index, PciBarKind.MemoryBelow1M, CheckedLength(function, index, Widen(low & ~15u)));
+                return new(index, PciBarSpace.MemoryBelow1M, CheckedLength(function, index, Widen(low & ~15u)));
             case MemoryType64 when index < 5:
                 ulong mask = low & ~15u | (ulong)Probe(host, function, index + 1) << 32;
-                return new(index, PciBarKind.Memory64, CheckedLength(function, index, mask));
+                return new(index, PciBarSpace.Memory64, CheckedLength(function, index, mask));
             default:
                 throw new TransportException($"{function}: BAR {index} = 0x{low:x8}: " + (index < 5 ? "the memory type 3 is reserved" : "a 64-bit register has no upper half here"));
         }
@@ -99,7 +99,7 @@ internal readonly record struct PciBar(int Index, PciBarKind Kind, ulong Length,
 }
 
 /// <summary>What a base address register decodes.</summary>
-internal enum PciBarKind
+internal enum PciBarSpace
 {
     /// <summary>I/O space.</summary>
     Io,

@@ -5,4 +5,4 @@ namespace VirtioSharp.Transports.Pci.Modern;
 /// <param name="Bar">The BAR it lies in.</param>
 /// <param name="Offset">Where in it.</param>
 /// <param name="Length">Bytes.</param>
-public readonly record struct PciSharedMemory(byte Id, int Bar, ulong Offset, ulong Length);
+public readonly record struct PciSharedMemoryRegion(byte Id, int Bar, ulong Offset, ulong Length);
