@@ -18,7 +18,6 @@ public sealed class BalloonTests
     [Theory]
     [InlineData("")]
     [InlineData(",packed=on")]
-    [InlineData(",vectors=0")]
     public async Task The_balloon_follows_the_control_command_and_takes_the_memory_of_its_pages(string options)
     {
         await using QemuDevice device = await StartAsync(options);

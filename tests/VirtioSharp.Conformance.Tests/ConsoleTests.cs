@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Text.Json;
 using VirtioSharp.Conformance.Tests.Support;
 using VirtioSharp.Drivers.Console;
 using VirtioSharp.Spec;
@@ -19,9 +20,10 @@ public sealed class ConsoleTests
     {
         await using QemuDevice device = await StartAsync(4, options, "virtconsole,nr=0,chardev=c0", "virtserialport,id=p1,nr=2,chardev=c1,name=org.example.port");
         using var driver = new ConsoleDriver(device.Transport);
-        using Socket console = Connect(device, "c0"), serial = Connect(device, "c1");
-        PollUntil(driver, () => driver.Port(0)?.IsConsole == true && driver.Port(2) is { Name.Length: > 0, IsOpenAtDevice: true });
+        PollUntil(driver, () => driver.Port(0)?.IsConsole == true && driver.Port(2) is { Name.Length: > 0 });
         ConsolePort first = driver.Port(0)!, second = driver.Port(2)!;
+        using Socket console = Connect(device, "c0"), serial = Connect(device, "c1");
+        PollUntil(driver, () => first.IsOpenAtDevice && second.IsOpenAtDevice);
         second.Open();
 
         Assert.Equal((true, false), (first.IsConsole, second.IsConsole));
@@ -40,6 +42,7 @@ public sealed class ConsoleTests
         await using QemuDevice device = await StartAsync(1, options, "virtconsole,chardev=c0");
         using var driver = new ConsoleDriver(device.Transport);
         using Socket console = Connect(device, "c0");
+        await WaitUntilTakenAsync(device);
 
         Assert.False(driver.HasPorts);
         AssertCarries(driver.Port(0)!, console, 3);
@@ -54,10 +57,11 @@ public sealed class ConsoleTests
 
         await device.ExecuteAsync("device_del", new() { ["id"] = "p1" });
         PollUntil(driver, () => driver.Port(1) is null);
-        await device.ExecuteAsync("device_add", new() { ["driver"] = "virtserialport", ["id"] = "p2", ["bus"] = "vs.0", ["nr"] = 1, ["chardev"] = "c1", ["name"] = "second" });
+        await device.ExecuteAsync("device_add", new() { ["driver"] = "virtserialport", ["id"] = "p2", ["bus"] = "vs.0", ["nr"] = 1, ["chardev"] = "c2", ["name"] = "second" });
         PollUntil(driver, () => driver.Port(1)?.Name == "second");
         driver.Port(1)!.Open();
-        using Socket serial = Connect(device, "c1");
+        using Socket serial = Connect(device, "c2");
+        PollUntil(driver, () => driver.Port(1)!.IsOpenAtDevice);
 
         AssertCarries(driver.Port(1)!, serial, 4);
     }
@@ -82,7 +86,7 @@ public sealed class ConsoleTests
     {
         await using QemuDevice device = await StartAsync(2, "", "virtconsole,nr=0,chardev=c0");
         using Socket console = Connect(device, "c0");
-        await device.ExecuteAsync("query-chardev"); // the connection has been taken
+        await WaitUntilTakenAsync(device);
 
         Assert.True(ConsoleDriver.EmergencyWrite(device.Transport, (byte)'!'));
 
@@ -95,7 +99,7 @@ public sealed class ConsoleTests
     private static Task<QemuDevice> StartAsync(int maxPorts, string options, params string[] ports) =>
         QemuDevice.StartAsync(DeviceId.Console, files =>
         [
-            .. ports.SelectMany((_, i) => new[] { "-chardev", $"socket,id=c{i},server=on,wait=off,path={files[$"c{i}"]}" }),
+            .. Enumerable.Range(0, ports.Length + 1).SelectMany(i => new[] { "-chardev", $"socket,id=c{i},server=on,wait=off,path={files[$"c{i}"]}" }),
             "-device", $"virtio-serial-pci,id=vs,max_ports={maxPorts},addr=4{options}",
             .. ports.SelectMany(port => new[] { "-device", $"{port},bus=vs.0" }),
         ]);
@@ -105,6 +109,21 @@ public sealed class ConsoleTests
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = 30_000, SendTimeout = 30_000 };
         socket.Connect(new UnixDomainSocketEndPoint(device.Files[chardev]));
         return socket;
+    }
+
+    /// <summary>QEMU takes connections when it gets round to it, and until then drops what a console writes.</summary>
+    private static async Task WaitUntilTakenAsync(QemuDevice device)
+    {
+        for (int i = 0; i < 500; i++)
+        {
+            JsonElement all = await device.ExecuteAsync("query-chardev");
+            string file = all.EnumerateArray().Single(chardev => chardev.GetProperty("label").GetString() == "c0").GetProperty("filename").GetString()!;
+            if (!file.StartsWith("disconnected", StringComparison.Ordinal))
+                return;
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Fail("QEMU has not taken the connection");
     }
 
     private static void PollUntil(ConsoleDriver driver, Func<bool> condition)

@@ -87,6 +87,9 @@ public sealed class QtestMachine : IAsyncDisposable
             QemuProcess process = new(emulator, QtestCommandLine.For(options, facts, memoryPath, files), files.Path);
             machine = new QtestMachine(options.Machine, files, memory, process);
             await machine.ConnectAsync(listener, options.Patience, cancellationToken).ConfigureAwait(false);
+            // Both sockets are connected and the firmware is read: from here on no crash, of whatever, leaves a file behind.
+            listener.Dispose();
+            files.Dispose();
             return machine;
         }
         catch

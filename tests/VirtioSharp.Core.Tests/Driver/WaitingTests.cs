@@ -46,6 +46,16 @@ public sealed class WaitingTests : IDisposable
     }
 
     [Fact]
+    public void A_wait_of_no_time_looks_once()
+    {
+        _transport.Pending.Add(InterruptSource.Configuration);
+
+        Assert.Equal(InterruptSource.Configuration, _session.Wait([InterruptSource.Configuration], TimeSpan.Zero));
+        Assert.Equal(InterruptSource.None, _session.Wait([InterruptSource.Configuration], TimeSpan.Zero));
+        Assert.Equal(1, _changes);
+    }
+
+    [Fact]
     public void Interrupts_in_vain_are_tolerated()
     {
         Offer(0);

@@ -100,14 +100,26 @@ public class QtestMachineTests
     }
 
     [Fact]
-    public async Task Disposing_a_machine_ends_QEMU_and_removes_its_files()
+    public async Task A_running_machine_has_no_files_that_a_crash_could_leave_behind()
+    {
+        await using QtestMachine machine = await Machines.StartAsync(QtestMachineType.Q35);
+
+        string words = string.Join(' ', machine.CommandLine.Split(' ').Where(word => word.EndsWith("/qtest", StringComparison.Ordinal)));
+
+        Assert.StartsWith("unix:", words, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(Path.GetDirectoryName(words["unix:".Length..])));
+        await machine.ExecuteAsync("system_reset", cancellationToken: Cancel);
+        await machine.Qmp.WaitForEventAsync("RESET", Cancel).WaitAsync(Guests.Patience, Cancel);
+        Assert.Equal("little", machine.Qtest.Execute("endianness"));
+    }
+
+    [Fact]
+    public async Task Disposing_a_machine_ends_QEMU()
     {
         QtestMachine machine = await Machines.StartAsync(QtestMachineType.Q35);
-        string files = machine.CommandLine.Split(' ').Single(word => word.StartsWith("unix:", StringComparison.Ordinal) && word.EndsWith("/qtest", StringComparison.Ordinal));
 
         await machine.DisposeAsync();
 
         Assert.Throws<ArgumentException>(() => Process.GetProcessById(machine.ProcessId));
-        Assert.False(Directory.Exists(Path.GetDirectoryName(files["unix:".Length..])));
     }
 }
