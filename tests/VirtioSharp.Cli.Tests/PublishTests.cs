@@ -9,6 +9,7 @@ public sealed class PublishTests
     [Fact]
     [Runs("dotnet publish src/VirtioSharp.Cli -c Release -o artifacts/vio")]
     [Runs("artifacts/vio/vio demo")]
+    [Runs("artifacts/vio/vio demo --trace")]
     [Runs("artifacts/vio/vio serve rng --help")]
     public async Task A_published_program_is_compiled_ahead_of_time_and_runs()
     {
@@ -34,6 +35,8 @@ public sealed class PublishTests
         TestContext.Current.TestOutputHelper?.WriteLine($"demo took {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms");
         Assert.Equal((0, ""), (demo.ExitCode, demo.Errors));
         Assert.Contains("2500 bytes", demo.Output, StringComparison.Ordinal);
+        await using VioProcess trace = VioProcess.StartProgram(directory["out/vio"], ["demo", "--trace"]);
+        Assert.Contains("├ get", (await trace.EndAsync()).Output, StringComparison.Ordinal);
         await using VioProcess help = VioProcess.StartProgram(directory["out/vio"], ["serve", "rng", "--help"]);
         Assert.Contains("--socket-path", (await help.EndAsync()).Output, StringComparison.Ordinal);
     }

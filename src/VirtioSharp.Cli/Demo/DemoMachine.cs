@@ -1,6 +1,7 @@
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Devices.Rng;
+using VirtioSharp.Qemu;
 using VirtioSharp.Qemu.Qtest;
 using VirtioSharp.Spec;
 using VirtioSharp.Transports.Loopback;
@@ -132,10 +133,19 @@ internal sealed class DemoMachine : IDisposable
     private VirtioPciTransport OpenQemu()
     {
         Picture = "RngDriver ── modern virtio-pci ── qtest ── QEMU's virtio-rng-pci: two processes, no guest";
-        QtestMachine machine = QtestMachine.StartAsync(new QtestOptions
+        QtestMachine machine;
+        try
         {
-            Devices = ["-object", "rng-builtin,id=r0", "-device", "virtio-rng-pci,rng=r0,addr=4,disable-legacy=on"],
-        }).GetAwaiter().GetResult();
+            machine = QtestMachine.StartAsync(new QtestOptions
+            {
+                Devices = ["-object", "rng-builtin,id=r0", "-device", "virtio-rng-pci,rng=r0,addr=4,disable-legacy=on"],
+            }).GetAwaiter().GetResult();
+        }
+        catch (GuestException absent)
+        {
+            throw new UserException(absent.Message);
+        }
+
         _parts.Push(new Ending(machine));
         return OpenOn(Keep(new QtestPciHost(machine)));
     }

@@ -1,7 +1,7 @@
-using Xunit;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Spec.Pci;
 using VirtioSharp.Transports.Pci;
+using Xunit;
 
 namespace VirtioSharp.Transports.Tests.Support;
 
