@@ -81,7 +81,12 @@ internal sealed partial class DeviceTarget
     {
         ulong address = GuestMap.Neighbour;
         while (_ring.Overlaps(address, (int)GoodLength))
+        {
             address += 64;
+            if (address == GuestMap.Neighbour + GuestMap.NeighbourLength)
+                address = GuestMap.Main; // a ring of 256 entries may fill all of the neighbour, and nothing is behind that
+        }
+
         return address;
     }
 

@@ -15,6 +15,7 @@ internal sealed class GuestMap
     public const ulong Main = 0x1_0000_0000;
     public const ulong MainLength = 0x4000;
     public const ulong Neighbour = Main + MainLength;
+    public const ulong NeighbourLength = 0x1000;
     public const ulong Huge = 0x10_0000_0000;
     public const ulong HugeLength = 1UL << 32;
     public const ulong Top = ulong.MaxValue - 0xFFF;
@@ -24,7 +25,7 @@ internal sealed class GuestMap
 
     private static readonly ulong[] Starts = [Main, Neighbour, 0, Top, Huge];
 
-    private readonly GuardedMemory[] _memories = [new(MainLength), new(0x1000), new(0x1000), new(0x1000), new(HugeLength)];
+    private readonly GuardedMemory[] _memories = [new(MainLength), new(NeighbourLength), new(0x1000), new(0x1000), new(HugeLength)];
     private readonly MemoryMap[] _maps;
     private bool _hugeIsTouched;
 
