@@ -8,6 +8,9 @@ internal sealed class Harness(int rounds, TimeSpan chunk)
     /// <summary>One thing to measure: does so many units, and returns the chains that were done. C needs no time to warm up.</summary>
     public readonly record struct Run(string Name, Func<long, long> Go, bool IsNative = false);
 
+    // A method climbs a tier after 30 calls, counted from when nothing new has been compiled for 100 ms: run, count, profile.
+    public const int Tiers = 4, CallsPerTier = 60, TierDelay = 120;
+
     /// <summary>Nanoseconds per chain, by run and round. Thread time: what other processes take does not count.</summary>
     public double[][] OneThread(params Run[] runs)
     {
@@ -38,12 +41,11 @@ internal sealed class Harness(int rounds, TimeSpan chunk)
     /// <summary>Lets the JIT finish, and finds how many units fill a chunk.</summary>
     private long Calibrate(Run run)
     {
-        // A method climbs a tier after 30 calls, counted from when nothing new has been compiled for 100 ms: run, count, profile.
-        for (int tier = 0; tier < 4 && !run.IsNative; tier++)
+        for (int tier = 0; tier < Tiers && !run.IsNative; tier++)
         {
-            for (int call = 0; call < 60; call++)
+            for (int call = 0; call < CallsPerTier; call++)
                 Must(run, 10);
-            Thread.Sleep(120);
+            Thread.Sleep(TierDelay);
         }
 
         long start = ThreadClock.CpuNanoseconds;

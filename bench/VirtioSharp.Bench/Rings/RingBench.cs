@@ -1,38 +1,92 @@
+using System.Diagnostics;
+using System.Globalization;
+
 namespace VirtioSharp.Bench.Rings;
 
 /// <summary>What a chain costs in C# and in C, in the same process and in turn. bench/rings says what the rows are.</summary>
+/// <remarks>
+/// Each row has a process of its own. The JIT compiles for what a process has done: after a row of direct chains the
+/// driver's way for indirect ones is a side way, and the other way round, 1-3 ns per chain. No driver mixes them so.
+/// </remarks>
 internal static class RingBench
 {
     private const int Size = 256;
+    private const string RowOption = "--row=";
+
+    private sealed record Group(string Name, string Title, params string[] Columns);
+
+    private sealed record Row(Group Group, string Name, Func<Harness, double[][]> Measure);
+
+    private static readonly Group Device = new("device", "Device end, the ring alone: pop and complete a request of 3 descriptors, 64 per publication", "C", "C#");
+    private static readonly Group Host = new("host", "Device end with a device model behind it (a virtual call per request), as DeviceHost serves it", "C", "C#");
+    private static readonly Group Driver = new("driver", "Driver end: add a request of 3 buffers and get it back, 64 per publication", "C", "C#", "C#, DriverQueue");
+    private static readonly Group Threads = new("threads", "Driver and device on threads of their own, a publication per request, content checked", "C", "C#", "C driver, C# device", "C# driver, C device");
+
+    private static readonly Row[] Rows = [.. AllRows()];
 
     public static int Run(string[] options)
     {
         bool quick = options.Contains("--quick");
-        string only = options.FirstOrDefault(option => !option.StartsWith("--", StringComparison.Ordinal)) ?? "";
         if (!Reference.IsAvailable(out string whyNot))
         {
             Console.Error.WriteLine(whyNot);
             return 1;
         }
 
+        var harness = new Harness(rounds: quick ? 15 : 61, chunk: TimeSpan.FromMilliseconds(quick ? 1.5 : 8));
+        if (options.FirstOrDefault(option => option.StartsWith(RowOption, StringComparison.Ordinal)) is { } option)
+        {
+            Row row = Rows[int.Parse(option[RowOption.Length..], CultureInfo.InvariantCulture)];
+            ThreadClock.Pin(0);
+            Harness.Row(row.Name, row.Measure(harness));
+            return 0;
+        }
+
         if (!AllTalk(quick ? 200_000 : 1_000_000))
             return 1;
-
-        ThreadClock.Pin(0);
-        var harness = new Harness(rounds: quick ? 15 : 61, chunk: TimeSpan.FromMilliseconds(quick ? 1.5 : 8));
         Console.WriteLine($"ns per chain: median (min–max) of {harness.Rounds} rounds, C and C# in turn.");
-        if ("device".Contains(only, StringComparison.Ordinal))
-            Devices(harness);
-        if ("host".Contains(only, StringComparison.Ordinal))
-            Hosts(harness);
-        if ("driver".Contains(only, StringComparison.Ordinal))
-            Drivers(harness);
-        if ("threads".Contains(only, StringComparison.Ordinal))
-            Threads(quick ? 15 : 61);
+        string only = options.FirstOrDefault(option => !option.StartsWith("--", StringComparison.Ordinal)) ?? "";
+        foreach (IGrouping<Group, int> rows in Enumerable.Range(0, Rows.Length).GroupBy(index => Rows[index].Group))
+        {
+            if (!rows.Key.Name.Contains(only, StringComparison.Ordinal))
+                continue;
+            Harness.Head(rows.Key.Title, rows.Key.Columns);
+            foreach (int row in rows)
+                if (!InOwnProcess(row, quick))
+                    return 1;
+        }
+
         return 0;
     }
 
+    private static bool InOwnProcess(int row, bool quick)
+    {
+        string[] arguments = [typeof(RingBench).Assembly.Location, "rings", RowOption + row.ToString(CultureInfo.InvariantCulture), .. quick ? ["--quick"] : Array.Empty<string>()];
+        using Process child = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments))!;
+        child.WaitForExit();
+        return child.ExitCode == 0;
+    }
+
     private static IEnumerable<bool> Formats => [false, true];
+
+    private static IEnumerable<Row> AllRows()
+    {
+        foreach (bool packed in Formats)
+            foreach (bool indirect in Formats)
+            {
+                string name = $"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}";
+                foreach (int regions in (int[])[1, 8])
+                    yield return new(Device, $"{name}, {regions} region{(regions > 1 ? "s" : "")}", harness => MeasureDevice(harness, packed, indirect, regions));
+                yield return new(Host, name, harness => MeasureHost(harness, packed, indirect));
+                yield return new(Driver, name, harness => MeasureDriver(harness, packed, indirect));
+            }
+
+        if (Environment.ProcessorCount < 2)
+            yield break;
+        foreach (bool packed in Formats)
+            foreach (int depth in (int[])[1, 16, 64])
+                yield return new(Threads, $"{NameOf(packed)}, depth {depth}", harness => MeasureThreads(harness.Rounds, packed, depth));
+    }
 
     private static string NameOf(bool packed) => packed ? "packed" : "split";
 
@@ -53,81 +107,50 @@ internal static class RingBench
         return well;
     }
 
-    private static void Devices(Harness harness)
+    private static double[][] MeasureDevice(Harness harness, bool packed, bool indirect, int regions)
     {
-        Harness.Head("Device end, the ring alone: pop and complete a request of 3 descriptors, 64 per publication", "C", "C#");
-        foreach (bool packed in Formats)
-            foreach (bool indirect in Formats)
-                foreach (int regions in (int[])[1, 8])
-                {
-                    using var c = new DeviceStage(packed, indirect, regions);
-                    using var sharp = new DeviceStage(packed, indirect, regions);
-                    Harness.Row($"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}, {regions} region{(regions > 1 ? "s" : "")}",
-                        harness.OneThread(new("C", c.RunC, IsNative: true), new("C#", sharp.RunSharp)));
-                }
+        using var c = new DeviceStage(packed, indirect, regions);
+        using var sharp = new DeviceStage(packed, indirect, regions);
+        return harness.OneThread(new("C", c.RunC, IsNative: true), new("C#", sharp.RunSharp));
     }
 
-    private static void Hosts(Harness harness)
+    private static double[][] MeasureHost(Harness harness, bool packed, bool indirect)
     {
-        Harness.Head("Device end with a device model behind it (a virtual call per request), as DeviceHost serves it", "C", "C#");
-        foreach (bool packed in Formats)
-            foreach (bool indirect in Formats)
-            {
-                using var c = new DeviceStage(packed, indirect, 1);
-                using var sharp = new DeviceStage(packed, indirect, 1);
-                Harness.Row($"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}", harness.OneThread(new("C", c.RunModelC, IsNative: true), new("C#", sharp.RunHostSharp)));
-            }
+        using var c = new DeviceStage(packed, indirect, 1);
+        using var sharp = new DeviceStage(packed, indirect, 1);
+        return harness.OneThread(new("C", c.RunModelC, IsNative: true), new("C#", sharp.RunHostSharp));
     }
 
-    private static void Drivers(Harness harness)
+    private static double[][] MeasureDriver(Harness harness, bool packed, bool indirect)
     {
-        Harness.Head("Driver end: add a request of 3 buffers and get it back, 64 per publication", "C", "C#", "C#, DriverQueue");
-        foreach (bool packed in Formats)
-            foreach (bool indirect in Formats)
-            {
-                using var c = new DriverStage(packed, indirect);
-                using var sharp = new DriverStage(packed, indirect);
-                using var queue = new DriverStage(packed, indirect);
-                Harness.Row($"{NameOf(packed)}, {(indirect ? "indirect" : "direct")}",
-                    harness.OneThread(new("C", c.RunC, IsNative: true), new("C#", sharp.RunSharp), new("DriverQueue", queue.RunQueueSharp)));
-            }
+        using var c = new DriverStage(packed, indirect);
+        using var sharp = new DriverStage(packed, indirect);
+        using var queue = new DriverStage(packed, indirect);
+        return harness.OneThread(new("C", c.RunC, IsNative: true), new("C#", sharp.RunSharp), new("DriverQueue", queue.RunQueueSharp));
     }
 
-    private static void Threads(int rounds)
+    private static double[][] MeasureThreads(int rounds, bool packed, int depth)
     {
-        if (Environment.ProcessorCount < 2)
+        using var threads = new TwoThreads();
+        (bool DriverInC, bool DeviceInC)[] pairs = [(true, true), (false, false), (true, false), (false, true)];
+        Talk[] talks = [.. pairs.Select(pair => new Talk(pair.DriverInC, pair.DeviceInC, packed, indirect: false, Size))];
+        long chains = depth == 1 ? 4000 : 10_000;
+        for (int tier = 0; tier < Harness.Tiers; tier++)
         {
-            Console.WriteLine("Two threads: left out, there is one processor.");
-            return;
+            foreach (Talk talk in talks)
+                for (int call = 0; call < Harness.CallsPerTier; call++)
+                    threads.Warm(talk, 500, depth);
+            Thread.Sleep(Harness.TierDelay);
         }
 
-        Harness.Head("Driver and device on threads of their own, a publication per request, content checked", "C", "C#", "C driver, C# device", "C# driver, C device");
-        using var threads = new TwoThreads();
-        foreach (bool packed in Formats)
-            foreach (int depth in (int[])[1, 16, 64])
-            {
-                (bool DriverInC, bool DeviceInC)[] pairs = [(true, true), (false, false), (true, false), (false, true)];
-                Talk[] talks = [.. pairs.Select(pair => new Talk(pair.DriverInC, pair.DeviceInC, packed, indirect: false, Size))];
-                long chains = depth == 1 ? 4000 : 10_000;
-                foreach (Talk talk in talks)
-                {
-                    for (int i = 0; i < 15; i++)
-                    {
-                        threads.Warm(talk, 2000, depth);
-                        Thread.Sleep(15); // tier 1 is compiled in the background
-                    }
-                }
-
-                double[][] figures = [.. talks.Select(_ => new double[rounds])];
-                for (int round = 0; round < rounds; round++)
-                    for (int i = 0; i < talks.Length; i++)
-                        figures[(i + round) % talks.Length][round] = threads.Measure(talks[(i + round) % talks.Length], chains, depth);
-                Harness.Row($"{NameOf(packed)}, depth {depth}", figures);
-                foreach (Talk talk in talks)
-                    talk.Dispose();
-            }
-
+        double[][] figures = [.. talks.Select(_ => new double[rounds])];
+        for (int round = 0; round < rounds; round++)
+            for (int i = 0; i < talks.Length; i++)
+                figures[(i + round) % talks.Length][round] = threads.Measure(talks[(i + round) % talks.Length], chains, depth);
+        foreach (Talk talk in talks)
+            talk.Dispose();
         if (threads.Disturbed > 0)
-            Console.WriteLine($"  {threads.Disturbed} runs were interrupted by other processes at every attempt, and count as they are.");
+            Console.WriteLine($"  {threads.Disturbed} runs of the next row were interrupted by other processes at every attempt, and count as they are.");
+        return figures;
     }
 }

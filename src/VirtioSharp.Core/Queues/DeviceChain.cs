@@ -51,8 +51,8 @@ public unsafe ref struct DeviceChain
             return false;
         }
 
-        bytes = Rest(_readable, _readOffset);
-        Move(ref _readable, ref _readOffset, (uint)bytes.Length);
+        bytes = Rest(_readable++, _readOffset);
+        _readOffset = 0;
         return true;
     }
 
@@ -90,8 +90,10 @@ public unsafe ref struct DeviceChain
     /// <exception cref="ArgumentOutOfRangeException">The room was smaller.</exception>
     public void Advance(int bytes)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)bytes, _writable == _writableEnd ? 0 : (uint)Rest(_writable, _writeOffset).Length);
-        if (bytes == 0)
+        uint room = _writable == _writableEnd ? 0 : _writable->Length - _writeOffset;
+        if ((uint)bytes > room)
+            ThrowTooFar(bytes, room);
+        if (room == 0)
             return;
         Move(ref _writable, ref _writeOffset, (uint)bytes);
         Written += (uint)bytes;
@@ -149,18 +151,20 @@ public unsafe ref struct DeviceChain
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Span<byte> Rest(Segment* segment, uint offset) =>
-        new(segment->Host + offset, (int)Math.Min(segment->Length - offset, int.MaxValue));
+    private static Span<byte> Rest(Segment* segment, uint offset) => new(segment->Host + offset, (int)(segment->Length - offset));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Move(ref Segment* segment, ref uint offset, uint bytes)
     {
-        offset += bytes;
-        if (offset == segment->Length)
+        // Each field is read once and written once: the chain lies in memory, whoever looks at it.
+        uint end = offset + bytes;
+        if (end == segment->Length)
         {
             segment++;
-            offset = 0;
+            end = 0;
         }
+
+        offset = end;
     }
 
     private static uint Left(Segment* segment, Segment* end, uint offset)
@@ -176,6 +180,9 @@ public unsafe ref struct DeviceChain
         if (Fate != ChainFate.Completed)
             throw new InvalidOperationException("the chain is postponed or held already");
     }
+
+    private static void ThrowTooFar(int bytes, uint room) =>
+        throw new ArgumentOutOfRangeException(nameof(bytes), bytes, $"the room found has {room} bytes");
 
     private static void ThrowTooShort(string part, int bytes) =>
         throw new ChainException($"the {part} part of the request ends {bytes} bytes too early");

@@ -138,48 +138,40 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 
     private ServiceOutcome ServeChains(ref int left)
     {
-        VirtioDevice device = _slot.Device;
-        ulong chains = 0, bytes = 0;
-        try
+        QueueSlot slot = _slot;
+        VirtioDevice device = slot.Device;
+        for (; left > 0; left--)
         {
-            for (; left > 0; left--)
+            if (!_ring.TryPop(ref _memory, ref _segments, out _chain))
+                return ServiceOutcome.Idle;
+            if (Held != 0)
+                MustBeNew(_chain);
+            _kept = null;
+            if (_segments.Fault.Kind != ChainFaultKind.None)
             {
-                if (!_ring.TryPop(ref _memory, ref _segments, out _chain))
-                    return ServiceOutcome.Idle;
-                if (Held != 0)
-                    MustBeNew(_chain);
-                _kept = null;
-                if (_segments.Fault.Kind != ChainFaultKind.None)
-                {
-                    CompleteFaulty(_segments.Fault);
-                    continue;
-                }
-
-                var chain = new DeviceChain(this, _segments.Items, _segments.ReadableEnd, _segments.End);
-                device.OnChain(_slot.Index, ref chain);
-                switch (chain.Fate)
-                {
-                    case ChainFate.Completed:
-                        Finish(_chain, chain.Written);
-                        chains++;
-                        bytes += chain.Written;
-                        break;
-                    case ChainFate.Postponed:
-                        _ring.UndoPop(_chain);
-                        _slot.Postponed++;
-                        return ServiceOutcome.Postponed;
-                    default:
-                        break; // held
-                }
+                CompleteFaulty(_segments.Fault);
+                continue;
             }
 
-            return ServiceOutcome.More;
+            var chain = new DeviceChain(this, _segments.Items, _segments.ReadableEnd, _segments.End);
+            device.OnChain(slot.Index, ref chain);
+            switch (chain.Fate)
+            {
+                case ChainFate.Completed:
+                    Finish(_chain, chain.Written);
+                    slot.Chains++;
+                    slot.BytesWritten += chain.Written;
+                    break;
+                case ChainFate.Postponed:
+                    _ring.UndoPop(_chain);
+                    slot.Postponed++;
+                    return ServiceOutcome.Postponed;
+                default:
+                    break; // held
+            }
         }
-        finally
-        {
-            _slot.Chains += chains;
-            _slot.BytesWritten += bytes;
-        }
+
+        return ServiceOutcome.More;
     }
 
     public override PendingChain Hold(ref DeviceChain chain)

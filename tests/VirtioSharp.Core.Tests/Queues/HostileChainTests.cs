@@ -97,6 +97,19 @@ public abstract class HostileChainTests(FeatureSet format) : IDisposable
     public void A_chain_of_more_than_two_to_the_thirty_two_bytes_is_refused() =>
         _driver.AssertAnsweredWithNothing(ChainFaultKind.TooManyBytes, (1UL << 32) + 1, new Entry(HostileDriver.Unbacked, uint.MaxValue, Write), new Entry(HostileDriver.Unbacked, 2, Write));
 
+    /// <summary>Each buffer alone is as plain as can be.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Plain_buffers_that_add_up_to_more_than_two_to_the_thirty_two_bytes_are_refused(bool inTable)
+    {
+        var entries = new Entry[3];
+        Array.Fill(entries, new Entry(HostileDriver.Unbacked, int.MaxValue, Write));
+        DmaBuffer table = _driver.TableOf(entries);
+
+        _driver.AssertAnsweredWithNothing(ChainFaultKind.TooManyBytes, 3UL * int.MaxValue, inTable ? [new Entry(table.Address.Value, (uint)table.Length, Indirect)] : entries);
+    }
+
     [Fact]
     public void A_chain_of_more_buffers_than_a_request_may_have_is_refused()
     {

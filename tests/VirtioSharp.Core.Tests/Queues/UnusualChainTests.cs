@@ -120,4 +120,26 @@ public sealed class UnusualChainTests : IDisposable
         Assert.Equal(uint.MaxValue, room);
         Assert.Empty(_driver.Observer.Faults);
     }
+
+    [Fact]
+    public void A_buffer_that_is_too_long_for_a_span_comes_in_pieces()
+    {
+        var pieces = new List<int>();
+        _driver.Device.Answer = (_, scoped ref chain) =>
+        {
+            while (chain.TryNextReadable(out ReadOnlySpan<byte> bytes))
+                pieces.Add(bytes.Length);
+            while (chain.TryNextWritable(out Span<byte> room))
+            {
+                pieces.Add(room.Length);
+                chain.Advance(room.Length);
+            }
+        };
+        _driver.Ring[0] = new Descriptor(HostileDriver.Unbacked, int.MaxValue + 1u, Next, 1);
+        _driver.Ring[1] = new Descriptor(HostileDriver.Unbacked, int.MaxValue, Write, 0);
+
+        Assert.Equal((uint)int.MaxValue, _driver.Send(0).Length);
+
+        Assert.Equal([int.MaxValue, 1, int.MaxValue], pieces);
+    }
 }

@@ -88,9 +88,8 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
                 break;
             if ((flags & DescriptorFlags.Next) != 0)
                 continue;
-            if (descriptor.Id >= _size)
+            if (descriptor.Id >= _size || !cursor.TryClose())
                 break;
-            cursor.Close();
             chain = new RingChain(descriptor.Id, (ushort)slots);
             Advance(index);
             return true;
@@ -120,7 +119,8 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
                 return false;
         }
 
-        cursor.Close();
+        if (!cursor.TryClose())
+            return false;
         chain = new RingChain(descriptor.Id, 1);
         Advance(_available + 1 == _size ? 0 : _available + 1);
         return true;

@@ -110,7 +110,10 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
             return false;
         }
 
-        ushort name = TakeId();
+        ushort name = id = TakeId();
+        int at = _available;
+        int count = readable.Length + writable.Length;
+        Put(at, _tables.AddressOf(name), (uint)count * PackedDescriptor.Size, name, PackedLayout.AvailableFlags(_availableWrap) | DescriptorFlags.Indirect);
         ulong room = 0;
         var entry = (PackedDescriptor*)_tables.HostOf(name);
         foreach (ref readonly DmaBuffer buffer in readable)
@@ -121,11 +124,7 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
             room += (uint)buffer.Length;
         }
 
-        int at = _available;
-        DescriptorFlags flags = PackedLayout.AvailableFlags(_availableWrap) | DescriptorFlags.Indirect;
-        Put(at, _tables.AddressOf(name), (uint)(readable.Length + writable.Length) * PackedDescriptor.Size, name, flags);
         MakeAvailable(at + 1 == _size ? 0 : at + 1, name, 1, room);
-        id = name;
         return true;
     }
 

@@ -66,15 +66,15 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
     /// <summary>Takes as many free descriptors as there are buffers.</summary>
     private bool TryAddList(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
-        id = _firstFree;
-        int left = readable.Length + writable.Length;
-        if (left > Free)
+        ushort head = id = _firstFree;
+        int count = readable.Length + writable.Length;
+        if (count > Free)
             return false;
 
-        int count = left;
+        int left = count;
         ulong room = 0;
         ushort[] next = _next;
-        ushort index = _firstFree;
+        ushort index = head;
         foreach (ref readonly DmaBuffer buffer in readable)
         {
             ushort following = next[index];
@@ -90,20 +90,22 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
             room += (uint)buffer.Length;
         }
 
-        MakeAvailable(index, count, room);
+        _firstFree = index;
+        MakeAvailable(head, count, room);
         return true;
     }
 
     /// <summary>Takes one descriptor, and the table that belongs to it.</summary>
     private bool TryAddTable(ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable, out ushort id)
     {
-        id = _firstFree;
+        ushort head = id = _firstFree;
         if (Free == 0)
             return false;
 
         int left = readable.Length + writable.Length;
+        _descriptors[head] = new Descriptor(_tables.AddressOf(head), (uint)left * Descriptor.Size, DescriptorFlags.Indirect, 0);
         ulong room = 0;
-        var entry = (Descriptor*)_tables.HostOf(_firstFree);
+        var entry = (Descriptor*)_tables.HostOf(head);
         ushort next = 0;
         foreach (ref readonly DmaBuffer buffer in readable)
             *entry++ = Describe(buffer, DescriptorFlags.None, --left, ++next);
@@ -113,18 +115,17 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
             room += (uint)buffer.Length;
         }
 
-        _descriptors[_firstFree] = new Descriptor(_tables.AddressOf(_firstFree), (uint)next * Descriptor.Size, DescriptorFlags.Indirect, 0);
-        MakeAvailable(_next[_firstFree], 1, room);
+        _firstFree = _next[head];
+        MakeAvailable(head, 1, room);
         return true;
     }
 
-    /// <summary>Puts the first free descriptor into the available ring; <paramref name="firstFree"/> is what remains free.</summary>
-    private void MakeAvailable(ushort firstFree, int slots, ulong room)
+    /// <summary>Puts a chain into the available ring.</summary>
+    private void MakeAvailable(ushort head, int slots, ulong room)
     {
-        ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask] = _firstFree;
+        ((ushort*)(_driverArea + SplitLayout.RingOffset))[_nextAvailable & _mask] = head;
         _nextAvailable++;
-        _chains.Add(_firstFree, slots, room);
-        _firstFree = firstFree;
+        _chains.Add(head, slots, room);
         Free -= slots;
     }
 
@@ -165,9 +166,10 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
             ThrowAhead(used);
         UsedElement element = ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[_nextUsed & _mask];
         length = _chains.Take(element.Id, element.Length, out ushort slots);
-        id = (ushort)element.Id;
+        var head = (ushort)element.Id;
         _nextUsed++;
-        Release(id, slots);
+        Release(head, slots);
+        id = head;
         return true;
     }
 
