@@ -101,7 +101,13 @@ internal sealed class TestBalloon : VirtioDevice
             _statistics = null;
     }
 
-    public override void OnReset() => Held.Clear();
+    /// <summary>As the specification has it: nothing is left of before (§2.4).</summary>
+    public override void OnReset()
+    {
+        Held.Clear();
+        Frames.Clear();
+        _space = _space with { ActualPages = 0, Poison = 0 };
+    }
 
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<BalloonConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);
