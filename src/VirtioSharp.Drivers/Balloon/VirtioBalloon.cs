@@ -27,7 +27,7 @@ public sealed class VirtioBalloon : VirtioDriver
     public override DriverFeatures Features { get; }
 
     /// <inheritdoc/>
-    protected override BoundDevice Probe(DriverSession session) => new BalloonDriver(session, _options);
+    public override BoundDevice Probe(DriverSession session) => new BalloonDriver(session, _options);
 
     /// <summary>What has no use is not accepted: a device could rely on it.</summary>
     private static FeatureSet Known(BalloonDriverOptions options) =>

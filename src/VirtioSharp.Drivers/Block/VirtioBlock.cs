@@ -24,5 +24,5 @@ public sealed class VirtioBlock(BlockDriverOptions? options = null) : VirtioDriv
     public override DriverFeatures Features { get; } = new(Known) { Withheld = options?.Withheld ?? default };
 
     /// <inheritdoc/>
-    protected override BoundDevice Probe(DriverSession session) => new BlockDriver(session, options);
+    public override BoundDevice Probe(DriverSession session) => new BlockDriver(session, options);
 }

@@ -21,5 +21,5 @@ public sealed class VirtioConsole(ConsoleDriverOptions? options = null) : Virtio
     public override DriverFeatures Features { get; } = new(Known) { Withheld = options?.Withheld ?? default };
 
     /// <inheritdoc/>
-    protected override BoundDevice Probe(DriverSession session) => new ConsoleDriver(session, options);
+    public override BoundDevice Probe(DriverSession session) => new ConsoleDriver(session, options);
 }

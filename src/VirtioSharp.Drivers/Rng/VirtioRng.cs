@@ -15,5 +15,5 @@ public sealed class VirtioRng(int bufferSize = RngDriver.DefaultBufferSize) : Vi
     public override IReadOnlyList<DeviceMatch> Devices { get; } = [new(DeviceId.Entropy)];
 
     /// <inheritdoc/>
-    protected override BoundDevice Probe(DriverSession session) => new RngDriver(session, bufferSize);
+    public override BoundDevice Probe(DriverSession session) => new RngDriver(session, bufferSize);
 }
