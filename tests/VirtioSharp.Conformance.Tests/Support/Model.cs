@@ -22,6 +22,9 @@ internal abstract class Model
     /// <summary>What QEMU is given after the device.</summary>
     public virtual string[] QemuChildren => [];
 
+    /// <summary>Whether QEMU's PCI function can have MSI-X.</summary>
+    protected virtual bool QemuHasVectors => true;
+
     /// <summary>QEMU's arguments.</summary>
     public string[] Arguments(Way way, TemporaryDirectory files)
     {
@@ -34,8 +37,9 @@ internal abstract class Model
             Personality.Mmio or Personality.LegacyMmio => "",
             _ => ",disable-legacy=off,disable-modern=off",
         };
-        // Three, because QEMU's vhost-user-rng-pci has one by default, and that is too few for a queue and the configuration.
-        string place = !way.IsPci ? "" : way.Interrupts == InterruptKind.Line ? ",addr=4,vectors=0" : way.IsDaemon ? ",addr=4,vectors=3" : ",addr=4";
+        // So that the driver gets the kind by trying them: QEMU's own numbers differ from device to device.
+        int vectors = way.Interrupts switch { InterruptKind.Line => 0, InterruptKind.SharedVector => 2, _ => 16 };
+        string place = !way.IsPci ? "" : QemuHasVectors ? $",addr=4,vectors={vectors}" : ",addr=4";
         return [.. QemuBackEnd(way, files), "-device", $"{driver}{properties}{interfaces}{place}{(way.Packed ? ",packed=on" : "")}", .. QemuChildren];
     }
 

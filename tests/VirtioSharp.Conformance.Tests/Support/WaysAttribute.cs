@@ -26,6 +26,9 @@ internal sealed class WaysAttribute(params string[] proves) : DataAttribute
     /// <summary>Leaves legacy interfaces out.</summary>
     public bool ModernOnly { get; set; }
 
+    /// <summary>QEMU's PCI function of this kind has no MSI-X.</summary>
+    public bool QemuHasNoVectors { get; set; }
+
     /// <summary>Leaves out what is no PCI.</summary>
     public bool PciOnly { get; set; }
 
@@ -37,7 +40,7 @@ internal sealed class WaysAttribute(params string[] proves) : DataAttribute
     private bool IsOfInterest(Way way) =>
         (way.Target & Over) != 0
         && (EachRing || !way.Packed)
-        && (EachInterrupt || way.Interrupts == way.BestInterrupts)
+        && (QemuHasNoVectors && way.IsQemu ? way.Interrupts == InterruptKind.Line : EachInterrupt || way.Interrupts == way.BestInterrupts)
         && (Transitional || !way.IsTransitional || way.Target == Targets.QemuElsewhere)
         && !(ModernOnly && way.IsLegacy)
         && (!PciOnly || way.IsPci);

@@ -114,11 +114,9 @@ internal sealed class TestBalloon : VirtioDevice
 
     public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
-        uint value = MemoryMarshal.Read<Le32>(source);
-        if (offset == BalloonConfiguration.ActualOffset)
-            _space = _space with { ActualPages = value };
-        else if (offset == BalloonConfiguration.PoisonOffset)
-            _space = _space with { Poison = value };
+        // A legacy driver writes byte by byte.
+        if (offset / 4 is BalloonConfiguration.ActualOffset / 4 or BalloonConfiguration.PoisonOffset / 4)
+            source.CopyTo(MemoryMarshal.AsBytes(new Span<BalloonConfiguration>(ref _space))[offset..]);
         else
             Violations++;
     }
