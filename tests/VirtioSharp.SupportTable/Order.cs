@@ -38,6 +38,7 @@ internal static class Order
         "Hostile device",
         "Hostile front-end",
         "No allocation per request",
+        "Proxy",
         "Reconnect",
         "REPLY_ACK",
         "MQ",
