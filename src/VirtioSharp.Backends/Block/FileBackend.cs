@@ -17,22 +17,27 @@ public sealed class FileBackend : IBlockBackend
     private readonly StorageFile _file;
     private readonly ILogger _log;
     private readonly HashSet<(BlockOperationKind, Errno)> _told = [];
+    private readonly BlockFile _pieces;
     private readonly ZeroRanges _zeroes;
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
-    /// <param name="isReadOnly">Whether it was opened for reading only.</param>
     /// <param name="log">Is told of errors, once of each kind.</param>
-    public FileBackend(StorageFile file, bool isReadOnly, ILogger? log = null)
+    /// <exception cref="ArgumentException">It is opened for direct access, and its length is not.</exception>
+    public FileBackend(StorageFile file, ILogger? log = null)
     {
+        if (file.Length % (ulong)file.OffsetAlignment != 0)
+            throw new ArgumentException($"{file.Length} bytes past the page cache: the file system wants a multiple of {file.OffsetAlignment}", nameof(file));
         (_file, _log) = (file, log ?? NullLogger.Instance);
-        _zeroes = new ZeroRanges(file);
+        _pieces = new BlockFile(file);
+        _zeroes = new ZeroRanges(file, _pieces);
+        bool isWritable = file.Mode.Writable;
         Traits = new BlockBackendTraits
         {
-            IsReadOnly = isReadOnly,
-            CanDiscard = !isReadOnly,
-            CanUnmapZeroes = !isReadOnly,
-            PhysicalBlockSize = 4096, // a page of the cache, and what disks have
+            IsReadOnly = !isWritable,
+            CanDiscard = isWritable,
+            CanUnmapZeroes = isWritable,
+            PhysicalBlockSize = Math.Max(4096, file.OffsetAlignment), // a page of the cache, and what disks have
         };
     }
 
@@ -58,7 +63,11 @@ public sealed class FileBackend : IBlockBackend
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _file.Dispose();
+    public void Dispose()
+    {
+        _file.Dispose();
+        _pieces.Dispose();
+    }
 
     private Errno Do(BlockOperation operation)
     {
@@ -66,9 +75,9 @@ public sealed class FileBackend : IBlockBackend
         switch (operation.Kind)
         {
             case BlockOperationKind.Read:
-                return _file.Read(buffers, operation.Offset);
+                return _pieces.Read(buffers, operation.Offset);
             case BlockOperationKind.Write:
-                return _file.Write(buffers, operation.Offset, operation.MustBeStable);
+                return _pieces.Write(buffers, operation.Offset, operation.MustBeStable);
             case BlockOperationKind.Flush:
                 return _file.Flush();
             case BlockOperationKind.Discard:
@@ -81,7 +90,9 @@ public sealed class FileBackend : IBlockBackend
 
     private void Tell(BlockOperation operation, Errno errno)
     {
-        if (_told.Add((operation.Kind, errno)))
-            _log.OperationFailed(operation.Kind, operation.Length, operation.Offset, new LinuxException(errno, "the file").Message);
+        if (!_told.Add((operation.Kind, errno)))
+            return;
+        string reason = errno == Errno.ENODATA ? "the file has become shorter" : new LinuxException(errno, "the system says").Message;
+        _log.OperationFailed(operation.Kind, operation.Length, operation.Offset, reason);
     }
 }

@@ -1,9 +1,10 @@
+using System.Runtime.InteropServices;
 using VirtioSharp.Linux;
 
 namespace VirtioSharp.Backends.Block;
 
 /// <summary>Zeroes for a range of a file, by the cheapest way that the file has; what it has not is tried once.</summary>
-internal sealed class ZeroRanges(StorageFile file)
+internal sealed class ZeroRanges(StorageFile file, BlockFile pieces)
 {
     private const int ChunkBytes = 1 << 20;
 
@@ -40,11 +41,11 @@ internal sealed class ZeroRanges(StorageFile file)
     private Errno WriteZeroes(long offset, long length)
     {
         _zeroes ??= GC.AllocateArray<byte>(ChunkBytes, pinned: true);
-        nint address = System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(_zeroes, 0);
+        nint address = Marshal.UnsafeAddrOfPinnedArrayElement(_zeroes, 0);
         for (long end = offset + length; offset < end;)
         {
             long piece = Math.Min(end - offset, ChunkBytes);
-            Errno errno = file.Write([new IoVector(address, (nint)piece)], offset, stable: false);
+            Errno errno = pieces.Write([new IoVector(address, (nint)piece)], offset, stable: false);
             if (errno != Errno.None)
                 return errno;
             offset += piece;

@@ -93,9 +93,12 @@ internal sealed class ServedBlk : IServedDevice
         bool isReadOnly = arguments.GetValue(_readOnly);
         CacheMode cache = arguments.GetValue(_cache);
         IBlockBackend backend = file is null ? new NullBackend(Bytes(size!)) : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None), log);
+        string what = file is null ? $"--null {size}" : $"--blk-file {file.FullName}";
+        if (backend.Length == 0 || backend.Length % (ulong)Math.Max(blockSize, 1) != 0)
+            throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; make it longer with truncate(1), or choose another --block-size");
         try
         {
-            var device = new BlockDevice(backend, new BlockDeviceOptions
+            return new BlockDevice(backend, new BlockDeviceOptions
             {
                 QueueCount = arguments.GetValue(_queues),
                 QueueSize = entries,
@@ -104,9 +107,6 @@ internal sealed class ServedBlk : IServedDevice
                 Writeback = cache != CacheMode.Writethrough,
                 Serial = arguments.GetValue(_serial)!,
             });
-            if (backend.Length == 0 || backend.Length % (ulong)blockSize != 0)
-                throw new UserException($"{(file is null ? $"--null {size}" : $"--blk-file {file.FullName}")}: {backend.Length} bytes are no whole number of blocks of {blockSize}; make it longer with truncate(1), or choose another --block-size");
-            return device;
         }
         catch (ArgumentException wrong)
         {
@@ -118,7 +118,11 @@ internal sealed class ServedBlk : IServedDevice
     {
         try
         {
-            return new FileBackend(StorageFile.Open(path, mode), !mode.Writable, log);
+            return new FileBackend(StorageFile.Open(path, mode), log);
+        }
+        catch (ArgumentException unaligned)
+        {
+            throw new UserException($"--cache none --blk-file {path}: {unaligned.Message}; make it longer with truncate(1)");
         }
         catch (LinuxException refused)
         {

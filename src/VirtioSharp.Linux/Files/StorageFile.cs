@@ -13,10 +13,23 @@ public sealed unsafe class StorageFile : IDisposable
 {
     private readonly FileDescriptor _descriptor;
 
-    private StorageFile(FileDescriptor descriptor, FileKind kind, bool isLocked) => (_descriptor, Kind, IsLocked) = (descriptor, kind, isLocked);
+    private StorageFile(FileDescriptor descriptor, FileKind kind, StorageMode mode, bool isLocked)
+    {
+        (_descriptor, Kind, Mode, IsLocked) = (descriptor, kind, mode, isLocked);
+        (MemoryAlignment, OffsetAlignment) = mode.Direct ? DirectAlignment(descriptor) : (1, 1);
+    }
 
     /// <summary>Regular, or a block device.</summary>
     public FileKind Kind { get; }
+
+    /// <summary>How it was opened.</summary>
+    public StorageMode Mode { get; }
+
+    /// <summary>What the address of each buffer must be a multiple of.</summary>
+    public int MemoryAlignment { get; }
+
+    /// <summary>What offsets, and the length of each buffer, must be a multiple of.</summary>
+    public int OffsetAlignment { get; }
 
     /// <summary>Whether others can know that it is in use; some network file systems have no locks.</summary>
     public bool IsLocked { get; }
@@ -42,7 +55,7 @@ public sealed unsafe class StorageFile : IDisposable
             FileKind kind = FileFacts.Of(descriptor).Kind;
             if (kind is not (FileKind.Regular or FileKind.BlockDevice))
                 throw new LinuxException(kind == FileKind.Directory ? Errno.EISDIR : Errno.ENODEV, $"open {path}");
-            return new StorageFile(descriptor, kind, Lock(descriptor, path, mode.Writable));
+            return new StorageFile(descriptor, kind, mode, Lock(descriptor, path, mode.Writable));
         }
         catch
         {
@@ -143,6 +156,17 @@ public sealed unsafe class StorageFile : IDisposable
             result = Fcntl.fallocate(_descriptor, mode | Fcntl.FALLOC_FL_KEEP_SIZE, offset, length);
         while (result < 0 && Libc.LastError == Errno.EINTR);
         return result < 0 ? Libc.LastError : Errno.None;
+    }
+
+    /// <summary>Kernels before 6.1, and some file systems, do not say: a page is enough for all that are common.</summary>
+    private static (int Memory, int Offset) DirectAlignment(FileDescriptor descriptor)
+    {
+        const int Page = 4096;
+        SysStat.Statx facts;
+        byte empty = 0;
+        bool says = SysStat.statx(descriptor, &empty, SysStat.AT_EMPTY_PATH, SysStat.STATX_DIOALIGN, &facts) == 0
+            && (facts.Mask & SysStat.STATX_DIOALIGN) != 0 && facts.DirectMemoryAlignment > 0 && facts.DirectOffsetAlignment > 0;
+        return says ? ((int)facts.DirectMemoryAlignment, (int)facts.DirectOffsetAlignment) : (Page, Page);
     }
 
     private static int Batch(IoVector* next, IoVector* end) => (int)Math.Min(end - next, SysUio.IOV_MAX);
