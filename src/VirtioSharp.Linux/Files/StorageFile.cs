@@ -11,13 +11,14 @@ public readonly record struct StorageMode(bool Writable, bool Direct);
 /// <remarks>While it is open, no other program that asks can open it for writing, nor open it at all if this one writes.</remarks>
 public sealed unsafe class StorageFile : IDisposable
 {
-    private readonly FileDescriptor _descriptor;
-
     private StorageFile(FileDescriptor descriptor, FileKind kind, StorageMode mode, bool isLocked)
     {
-        (_descriptor, Kind, Mode, IsLocked) = (descriptor, kind, mode, isLocked);
+        (Descriptor, Kind, Mode, IsLocked) = (descriptor, kind, mode, isLocked);
         (MemoryAlignment, OffsetAlignment) = mode.Direct ? DirectAlignment(descriptor) : (1, 1);
     }
+
+    /// <summary>The open file, for other ways of reading and writing it.</summary>
+    public FileDescriptor Descriptor { get; }
 
     /// <summary>Regular, or a block device.</summary>
     public FileKind Kind { get; }
@@ -70,9 +71,9 @@ public sealed unsafe class StorageFile : IDisposable
     {
         get
         {
-            long end = Unistd.lseek(_descriptor, 0, Unistd.SEEK_END);
+            long end = Unistd.lseek(Descriptor, 0, Unistd.SEEK_END);
             if (end < 0)
-                LinuxException.ThrowLast("lseek", _descriptor);
+                LinuxException.ThrowLast("lseek", Descriptor);
             return (ulong)end;
         }
     }
@@ -88,7 +89,7 @@ public sealed unsafe class StorageFile : IDisposable
             IoVector* next = first, end = first + buffers.Length;
             while (next < end)
             {
-                nint done = SysUio.preadv2(_descriptor, next, Batch(next, end), offset, 0);
+                nint done = SysUio.preadv2(Descriptor, next, Batch(next, end), offset, 0);
                 if (done == 0)
                     return Errno.ENODATA;
                 if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
@@ -114,7 +115,7 @@ public sealed unsafe class StorageFile : IDisposable
             IoVector* next = first, end = first + buffers.Length;
             while (next < end)
             {
-                nint done = SysUio.pwritev2(_descriptor, next, Batch(next, end), offset, flags);
+                nint done = SysUio.pwritev2(Descriptor, next, Batch(next, end), offset, flags);
                 if (done == 0)
                     return Errno.ENOSPC;
                 if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
@@ -133,7 +134,7 @@ public sealed unsafe class StorageFile : IDisposable
     {
         int result;
         do
-            result = Unistd.fdatasync(_descriptor);
+            result = Unistd.fdatasync(Descriptor);
         while (result < 0 && Libc.LastError == Errno.EINTR);
         return result < 0 ? Libc.LastError : Errno.None;
     }
@@ -147,13 +148,13 @@ public sealed unsafe class StorageFile : IDisposable
     public Errno ZeroRange(long offset, long length) => Allocate(Fcntl.FALLOC_FL_ZERO_RANGE, offset, length);
 
     /// <summary>Closes it, and lets others have it.</summary>
-    public void Dispose() => _descriptor.Dispose();
+    public void Dispose() => Descriptor.Dispose();
 
     private Errno Allocate(int mode, long offset, long length)
     {
         int result;
         do
-            result = Fcntl.fallocate(_descriptor, mode | Fcntl.FALLOC_FL_KEEP_SIZE, offset, length);
+            result = Fcntl.fallocate(Descriptor, mode | Fcntl.FALLOC_FL_KEEP_SIZE, offset, length);
         while (result < 0 && Libc.LastError == Errno.EINTR);
         return result < 0 ? Libc.LastError : Errno.None;
     }
