@@ -26,6 +26,11 @@ public sealed class InflightRegion
     /// <summary>Entries it has room for (<c>desc_num</c>).</summary>
     public int Descriptors { get; }
 
+    /// <summary>Whether nobody has used it yet.</summary>
+    public bool IsNew => Version == 0;
+
+    private unsafe ref ushort Version => ref *(ushort*)(Address + QueueRegionSplit.VersionOffset);
+
     /// <summary>Called after every write to the region, and to a ring that is tracked in it: a test can let the device die there.</summary>
     internal Action? AfterWrite { get; init; }
 
@@ -39,5 +44,5 @@ public sealed class InflightRegion
     }
 
     /// <summary>Makes it new: nothing is in flight, and nothing is known of the ring.</summary>
-    public unsafe void Clear() => Volatile.Write(ref *(ushort*)(Address + QueueRegionSplit.VersionOffset), 0);
+    public void Clear() => Volatile.Write(ref Version, 0);
 }
