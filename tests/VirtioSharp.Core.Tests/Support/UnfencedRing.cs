@@ -73,6 +73,8 @@ internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>
 
     public readonly QueueSnapshot Snapshot => default;
 
+    public readonly int Owed => 0;
+
     public static UnfencedDevice Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at) =>
         memory.TryTranslate(layout.DescriptorArea.Value, 4 * 64, out byte* host) ? new(host, options.EventIdx) : throw new InvalidOperationException();
 
