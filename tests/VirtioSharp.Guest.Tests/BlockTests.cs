@@ -180,6 +180,31 @@ public sealed class BlockTests : IDisposable
         AssertWritten(await next.RunToEndAsync(Guests.Patience, Cancel), boot: 0);
     }
 
+    [Fact]
+    public async Task A_disk_that_was_made_longer_is_longer_in_the_guest()
+    {
+        const int sigHup = 1;
+        await using VioProcess vio = await ServeAsync();
+        await using GuestMachine guest = GuestMachine.Start(Guest(FindDisk + """
+            size=$(cat /sys/block/$disk/size)
+            vio size $size
+            while [ $(cat /sys/block/$disk/size) = $size ]; do sleep 0.1; done
+            vio grown $(cat /sys/block/$disk/size)
+            dd if=/dev/zero of=/dev/$disk bs=1M seek=8 count=1 2>/dev/null && sync && vio wrote-behind
+            """));
+        GuestEvent size = await guest.WaitForAsync("size", Guests.Patience, Cancel);
+        using (FileStream file = new(_directory["disk"], FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            file.SetLength(2 * DiskBytes);
+
+        vio.Signal(sigHup);
+        IReadOnlyList<GuestEvent> events = await guest.RunToEndAsync(Guests.Patience, Cancel);
+
+        Assert.Equal($"{DiskBytes / 512}", size.Value);
+        Assert.Equal($"{2 * DiskBytes / 512}", Value(events, "grown"));
+        Assert.Contains(events, line => line.Key == "wrote-behind");
+        Assert.False(vio.HasExited);
+    }
+
     private static string Sum(ReadOnlySpan<byte> bytes) => $"{Convert.ToHexStringLower(SHA256.HashData(bytes))} -";
 
     private static string Value(IEnumerable<GuestEvent> events, string key) => events.Single(line => line.Key == key).Value;

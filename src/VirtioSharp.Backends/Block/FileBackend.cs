@@ -19,6 +19,7 @@ public sealed class FileBackend : IBlockBackend
     private readonly HashSet<(BlockOperationKind, Errno)> _told = [];
     private readonly BlockFile _pieces;
     private readonly ZeroRanges _zeroes;
+    private ulong _length;
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
@@ -45,7 +46,22 @@ public sealed class FileBackend : IBlockBackend
     public BlockBackendTraits Traits { get; }
 
     /// <inheritdoc/>
-    public ulong Length => _file.Length;
+    public ulong Length
+    {
+        get
+        {
+            try
+            {
+                _length = _file.Length;
+            }
+            catch (LinuxException refused)
+            {
+                _log.LengthUnknown(refused.Message); // a device that is gone; reads and writes will say so, too
+            }
+
+            return _length;
+        }
+    }
 
     /// <inheritdoc/>
     public void Submit(BlockOperation operation)

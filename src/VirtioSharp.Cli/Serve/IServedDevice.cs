@@ -30,4 +30,7 @@ internal interface IServedDevice
     /// <param name="log">For what goes wrong while it is served.</param>
     /// <exception cref="UserException">An option's value cannot be used.</exception>
     VirtioDevice Create(ParseResult arguments, ILogger log);
+
+    /// <summary>What SIGHUP does to a device made here, on its own thread; null leaves the signal as it is.</summary>
+    Action<VirtioDevice>? OnHangUp => null;
 }

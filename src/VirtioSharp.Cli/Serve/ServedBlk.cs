@@ -75,9 +75,12 @@ internal sealed class ServedBlk : IServedDevice
 
     public string ExampleOptions => " --blk-file disk.img";
 
-    public string Description => "Serve a disk image or block device (virtio-blk)";
+    public string Description => "Serve a disk image or block device (virtio-blk); after SIGHUP its length is looked at again";
 
     public IEnumerable<Option> Options => [_file, _readOnly, _queues, _queueSize, _cache, _serial, _blockSize, _null];
+
+    /// <summary>The disk was made longer or shorter: the driver is told.</summary>
+    public Action<VirtioDevice>? OnHangUp => static device => ((BlockDevice)device).LookAtLength();
 
     public VirtioDevice Create(ParseResult arguments, ILogger log)
     {
