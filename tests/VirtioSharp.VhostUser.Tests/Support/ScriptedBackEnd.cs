@@ -69,6 +69,9 @@ internal sealed class ScriptedBackEnd : IDisposable
         return false;
     }
 
+    /// <summary>Leaves, from a test's thread: the front-end reads the end.</summary>
+    public void Leave() => Descriptors.EndSending(_peer!.Descriptor);
+
     /// <summary>Asks over its own socket, and waits for the answer if it wants one.</summary>
     public void Ask(uint request, uint flags, byte[] payload, params ReadOnlySpan<FileDescriptor> fds)
     {
@@ -87,6 +90,8 @@ internal sealed class ScriptedBackEnd : IDisposable
         _stopped = true;
         if (_thread.IsAlive)
         {
+            if (_peer is { Descriptor.IsClosed: false } peer)
+                Descriptors.End(peer.Descriptor); // a front-end that is still there
             using (UnixSocket.Connect(_directory["s"])) // wakes it
                 Xunit.Assert.True(_thread.Join(Patience.Limit), "the scripted back-end does not stop");
         }
