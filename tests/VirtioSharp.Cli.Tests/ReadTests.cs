@@ -62,7 +62,30 @@ public sealed class ReadTests : IDisposable
     }
 
     [Fact]
-    [Proves("Reconnection", "vhost-user")]
+    [Runs("artifacts/vio/vio serve rng --socket-path rng.sock &")]
+    [Runs("artifacts/vio/vio probe --socket-path rng.sock")]
+    [Runs("artifacts/vio/vio read rng --socket-path rng.sock --bytes 64 --hex")]
+    public async Task The_READMEs_commands_run_as_they_stand_there()
+    {
+        Directory.CreateDirectory(_directory["artifacts"]);
+        Directory.CreateSymbolicLink(_directory["artifacts/vio"], AppContext.BaseDirectory);
+
+        await using VioProcess shell = VioProcess.StartProgram("/bin/sh", ["-c", $"""
+            cd '{_directory.Path}'
+            artifacts/vio/vio serve rng --socket-path rng.sock &
+            trap "kill $!; wait" EXIT
+            while [ ! -S rng.sock ]; do kill -0 $! && sleep 0.05 || exit; done
+            artifacts/vio/vio probe --socket-path rng.sock
+            artifacts/vio/vio read rng --socket-path rng.sock --bytes 64 --hex
+            """]);
+
+        Ending run = await shell.EndAsync();
+        Assert.Contains("RING_PACKED(34)", run.Output, StringComparison.Ordinal);
+        Assert.Matches(@"\n  0030  ([0-9a-f]{2} ){15}[0-9a-f]{2}\n$", run.Output);
+    }
+
+    [Fact]
+    [Proves("Reconnect", "vhost-user")]
     public async Task A_daemon_that_is_killed_in_the_middle_and_started_again_is_read_on()
     {
         string[] slow = ["--max-bytes", "40000", "--period", "100"];

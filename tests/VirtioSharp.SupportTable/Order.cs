@@ -27,8 +27,11 @@ internal static class Order
         "Hostile driver",
         "Hostile device",
         "Hostile front-end",
+        "Hostile back-end",
+        "Front-end for drivers",
         "No allocation per request",
         "Reconnect",
+        "INFLIGHT_SHMFD",
         "REPLY_ACK",
         "MQ",
         "CONFIG",
@@ -50,6 +53,7 @@ internal static class Order
         "QEMU 7.2 PCI, legacy",
         "QEMU 7.2 MMIO",
         "vhost-user",
+        "qemu-storage-daemon 7.2",
         "QEMU 7.2, Linux guest",
     ];
 

@@ -13,7 +13,7 @@ namespace VirtioSharp.Core.Tests.Queues;
 [Proves("IN_ORDER", "in process")]
 [Proves("NOTIFICATION_DATA", "in process")]
 [Proves("Snapshot and restore", "in process")]
-[Proves("Reconnection", "in process")]
+[Proves("Reconnect", "in process")]
 public sealed class RingModelTests
 {
     /// <summary>Chains that take a split ring past the wrap of its 16-bit indices.</summary>

@@ -12,7 +12,7 @@ using static VirtioSharp.VhostUser.Protocol.FrontEndRequest;
 namespace VirtioSharp.VhostUser.Tests.FrontEnds;
 
 /// <summary>What a back-end is told that has come back. That requests survive it is shown with real daemons.</summary>
-[Proves("Reconnection", "vhost-user")]
+[Proves("Reconnect", "vhost-user")]
 public sealed class ReconnectTests : IDisposable
 {
     private static readonly VhostUserFrontEndOptions Patient = new() { ReconnectTimeout = Patience.Limit };
