@@ -13,7 +13,7 @@ namespace VirtioSharp.Conformance.Tests;
 [Proves("Front-end for drivers", Column)]
 public sealed class StorageDaemonTests
 {
-    private const string Column = "vhost-user";
+    private const string Column = "qemu-storage-daemon 7.2";
     private const int Sectors = 8192;
 
     public static TheoryData<ProtocolFeatures> Withheld =>
@@ -122,7 +122,7 @@ public sealed class StorageDaemonTests
 
     /// <summary>Writes overtake the slow reads, so what is in flight when the daemon dies is not the end of the available ring.</summary>
     [Fact]
-    [Proves("Reconnection", Column)]
+    [Proves("Reconnect", Column)]
     public async Task What_was_in_flight_when_the_daemon_was_killed_is_done_once_by_the_next_one()
     {
         await using StorageDaemon daemon = await StorageDaemon.StartAsync(Sectors, ",writable=on,num-queues=2", readsPerSecond: 40);
