@@ -34,12 +34,20 @@ public sealed unsafe class PendingChain
     /// <summary>Whether its name is taken: it is pending, or waits for those before it.</summary>
     internal bool IsTaken { get; private set; }
 
+    /// <summary>The first of the buffers to write that were left when it was held.</summary>
+    internal Segment* Writable => Items + _readableCount;
+
+    /// <summary>Behind the last of them.</summary>
+    internal Segment* End => Items + _count;
+
+    private Segment* Items => (Segment*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(_storage));
+
     /// <summary>What was left to read and to write when it was held. Each time it is opened it starts there.</summary>
     /// <exception cref="InvalidOperationException">It is not pending any more.</exception>
     public DeviceChain Open()
     {
         MustBePending();
-        var items = (Segment*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(_storage));
+        Segment* items = Items;
         return new DeviceChain(_queue, items, items + _readableCount, items + _count, Written, ChainFate.Held);
     }
 
