@@ -2,6 +2,7 @@ using System.CommandLine;
 using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Cli.Proxy;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
 using VirtioSharp.Linux;
@@ -45,6 +46,7 @@ internal static class Program
             ServeCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
+            ProxyCommand.Create(),
             BootCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
@@ -53,7 +55,7 @@ internal static class Program
             """);
         Terminal.SetUp();
         ParseResult parsed = root.Parse(arguments);
-        if (parsed.Errors.Count > 0)
+        if (parsed.Errors.Count > 0 && !DocumentedCommand.IsHelp(parsed)) // who asks for help need not know yet what is required
         {
             Console.Error.WriteLine($"vio: {ParseErrors.OneLine(parsed)}; see {HelpFor(parsed)}");
             return ExitCode.Usage;

@@ -101,9 +101,12 @@ public sealed partial class VioProcess : IAsyncDisposable
     }
 
     /// <summary>Starts <c>vio serve rng</c> and waits until it listens at <paramref name="socketPath"/>.</summary>
-    public static async Task<VioProcess> ServeRngAsync(string socketPath, params string[] options)
+    public static Task<VioProcess> ServeRngAsync(string socketPath, params string[] options) => ServeAsync("rng", socketPath, options);
+
+    /// <summary>Starts <c>vio serve</c> for a device and waits until it listens at <paramref name="socketPath"/>.</summary>
+    public static async Task<VioProcess> ServeAsync(string device, string socketPath, params string[] options)
     {
-        VioProcess process = Start(["serve", "rng", "--socket-path", socketPath, .. options]);
+        VioProcess process = Start(["serve", device, "--socket-path", socketPath, .. options]);
         await process.WaitForLogAsync("listening on");
         return process;
     }

@@ -56,6 +56,8 @@ internal unsafe struct UnfencedDriver : IDriverRing<UnfencedDriver>
     public readonly void SuppressInterrupts() => Volatile.Write(ref Unfenced.At(Host, Unfenced.NoInterrupt), 1);
 
     public readonly bool RearmInterrupts() => Unfenced.Rearm(Host, Unfenced.NoInterrupt, Unfenced.Used, _taken, _fenced);
+
+    public readonly QueueSnapshot ResumeAt(bool isTracked) => default;
 }
 
 internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>

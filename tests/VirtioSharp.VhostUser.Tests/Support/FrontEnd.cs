@@ -1,9 +1,10 @@
 using System.Runtime.InteropServices;
 using VirtioSharp.Linux;
 using VirtioSharp.VhostUser.Protocol;
+using VirtioSharp.VhostUser.Tests.Support;
 using Xunit;
 
-namespace VirtioSharp.VhostUser.Tests.Support;
+namespace VirtioSharp.VhostUser.Tests; // not in Support: there the namespace VirtioSharp.VhostUser.FrontEnd would be found before it
 
 /// <summary>A VMM's end of the socket. Sends what it is told to, right or wrong, and waits for answers no longer than <see cref="Patience"/>.</summary>
 internal sealed class FrontEnd(UnixSocket socket) : IDisposable
