@@ -165,7 +165,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             {
                 case ChainFate.Completed:
                     if (TRing.IsLogged)
-                        MarkWritten(_segments.ReadableEnd, _segments.End, chain.Written);
+                        MarkWritten(Writable, chain.Written);
                     Finish(_chain, chain.Written);
                     slot.Chains++;
                     slot.BytesWritten += chain.Written;
@@ -186,7 +186,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     {
         PendingChain pending = _kept = PendingFor(_chain);
         if (TRing.IsLogged)
-            MarkWritten(_segments.ReadableEnd, _segments.End, chain.Written);
+            pending.KeepWritable(Writable);
         chain.CopyRest(pending, _chain);
         _inOrder?.Enqueue(pending);
         return pending;
@@ -195,8 +195,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     public override void Complete(PendingChain pending)
     {
         uint written = pending.Answer ?? 0;
-        if (TRing.IsLogged && written > pending.Written)
-            MarkWritten(pending.Writable, pending.End, written - pending.Written);
+        if (TRing.IsLogged)
+            MarkWritten(pending.Writable, written);
         _slot.Chains++;
         _slot.BytesWritten += written;
         if (_inOrder is null)
@@ -273,15 +273,17 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 
     /// <summary>Notes the pages of the first <paramref name="bytes"/> of some buffers.</summary>
     /// <remarks>So many were written, so noting them takes no longer than that did, whatever the driver described.</remarks>
-    private void MarkWritten(Segment* segment, Segment* end, uint bytes)
+    private void MarkWritten(ReadOnlySpan<Segment> buffers, uint bytes)
     {
-        for (; bytes > 0 && segment < end; segment++)
+        foreach (Segment buffer in buffers)
         {
-            uint piece = Math.Min(bytes, segment->Length);
-            _log!.Mark(segment->Host, piece);
+            uint piece = Math.Min(bytes, buffer.Length);
+            _log!.Mark(buffer.Host, piece);
             bytes -= piece;
         }
     }
+
+    private ReadOnlySpan<Segment> Writable => new(_segments.ReadableEnd, (int)(_segments.End - _segments.ReadableEnd));
 
     private PendingChain PendingFor(RingChain chain)
     {

@@ -50,7 +50,7 @@ public sealed unsafe class DirtyLogTests : IDisposable
         DmaBuffer[] buffers = [.. Enumerable.Range(0, 12).Select(i => _arena.Allocate(1 + i * 2000))];
         HashSet<int> ring = RingPages(driver.Layout, features.Has(Features.RingPacked));
         var random = new Random(3);
-        var held = new List<PendingChain>();
+        var held = new List<(PendingChain Chain, nint Room, int Length)>();
         byte value = 0;
         int noted = 0, spared = 0;
         _device.Answer = (_, scoped ref chain) =>
@@ -58,8 +58,10 @@ public sealed unsafe class DirtyLogTests : IDisposable
             switch (random.Next(4))
             {
                 case 0:
-                    Fill(ref chain, value, random, most: 3000);
-                    held.Add(chain.Hold());
+                    chain.TryNextWritable(out Span<byte> later); // somebody else will write there, as the kernel does for a disk
+                    nint at = later.IsEmpty ? 0 : (nint)Unsafe.AsPointer(ref later[0]);
+                    chain.Advance(later.Length);
+                    held.Add((chain.Hold(), at, later.Length));
                     break;
                 case 1 when random.Next(3) == 0:
                     throw new ChainException("no");
@@ -81,11 +83,12 @@ public sealed unsafe class DirtyLogTests : IDisposable
             _host.Notify(0);
             while (held.Count > 0 && random.Next(3) > 0)
             {
-                PendingChain one = held[random.Next(held.Count)];
+                (PendingChain Chain, nint Room, int Length) one = held[random.Next(held.Count)];
                 held.Remove(one);
-                DeviceChain chain = one.Open();
+                new Span<byte>((void*)one.Room, one.Length).Fill(value);
+                DeviceChain chain = one.Chain.Open();
                 Fill(ref chain, value, random, most: 20000);
-                one.Complete(chain.Written);
+                one.Chain.Complete(chain.Written);
             }
 
             _host.Flush();
