@@ -75,6 +75,10 @@ internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>
 
     public readonly QueueSnapshot Snapshot => default;
 
+    public static UsedEntries Entries => default;
+
+    public readonly int UsedPosition => 0;
+
     public readonly int Owed => 0;
 
     public static UnfencedDevice Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at) =>
