@@ -1,5 +1,6 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Boot;
+using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Serve;
@@ -46,6 +47,7 @@ internal static class Program
             DemoCommand.Create(),
             TraceCommand.Create(),
             BootCommand.Create(),
+            CheckCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
             Example:
