@@ -55,6 +55,7 @@ public sealed class CheckRun(CheckOptions options)
             return (Verdict.Skip, reason);
         if (_lostAt is not null && !IsBack())
             return (Verdict.Skip, $"the daemon has not served since {_lostAt}");
+        options.Daemon?.ForgetWords();
         Verdict verdict;
         string seen;
         try
@@ -82,9 +83,14 @@ public sealed class CheckRun(CheckOptions options)
             _bench.Clear();
         }
 
-        return verdict == Verdict.Skip || Aftermath(one) is not { } harm
-            ? (verdict, seen)
-            : (Verdict.Fail, $"{seen}; afterwards {harm}");
+        if (verdict == Verdict.Skip)
+            return (verdict, seen);
+        if (Aftermath(one) is { } harm)
+            return (Verdict.Fail, $"{seen}; afterwards {harm}");
+        // What it may have broken inside is not to be blamed on the cases that follow.
+        if (verdict == Verdict.Fail && options.Daemon is { } daemon && !Restart(daemon))
+            _lostAt = one.Name;
+        return (verdict, seen);
     }
 
     private string? WhyNot(CheckCase one)

@@ -23,6 +23,9 @@ public sealed class DaemonCommand : IDisposable
         ? "was never started"
         : $"died ({(process.ExitCode > 128 ? $"signal {process.ExitCode - 128}" : $"exit code {process.ExitCode}")}){(_lastWords.Length > 0 ? $": {_lastWords}" : "")}";
 
+    /// <summary>Its process, for tests that kill it.</summary>
+    internal int ProcessId => _process?.Id ?? 0;
+
     /// <summary>Starts it, in place of one that still runs, and waits until it listens.</summary>
     /// <exception cref="UnreachableException">It does not come to that.</exception>
     public void Start()
@@ -56,6 +59,9 @@ public sealed class DaemonCommand : IDisposable
 
     /// <summary>Whether it has ended, or does so within the time given: a crash that writes a core takes its time.</summary>
     public bool DiesWithin(TimeSpan time) => _process is null || _process.WaitForExit(time);
+
+    /// <summary>What it has written so far does not explain what comes.</summary>
+    internal void ForgetWords() => _lastWords = "";
 
     /// <summary>Kills it.</summary>
     public void Dispose()

@@ -140,7 +140,7 @@ internal static class Descriptors
     internal static string Refused(FrontEnd front, uint request, byte[] payload, params FileDescriptor[] fds)
     {
         Outcome outcome = front.Attempt(request, payload, fds);
-        return outcome != Outcome.Accepted ? outcome.Text() : throw new FailedException($"{Request.Name(request)} was acknowledged as done");
+        return outcome is Outcome.Accepted or Outcome.Dropped ? throw new FailedException($"{Request.Name(request)} was {outcome.Text()}") : outcome.Text();
     }
 
     private static string Harmless(FrontEnd front, Func<FrontEnd, Outcome> send) => send(front).Text();

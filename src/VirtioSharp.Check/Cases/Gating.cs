@@ -40,8 +40,8 @@ internal static class Gating
         {
             FrontEnd front = bench.Connect();
             front.Send(Request.SetOwner);
-            front.AskU64(Request.GetFeatures);
-            front.Send(Request.SetFeatures, Payload.U64(0));
+            ulong features = front.AskU64(Request.GetFeatures);
+            front.Send(Request.SetFeatures, Payload.U64(features & Feature.Version1));
             front.Send(Request.SetVringBase, Payload.State(0, 0));
             front.Ask(Request.GetVringBase, 8, Payload.State(0, 0));
             return "answered";

@@ -131,7 +131,7 @@ internal static class Memory
             for (ulong i = 0; i < most + 4; i++)
             {
                 Outcome outcome = front.Attempt(Request.AddMemReg, Payload.OneRegion(Payload.Region(High + i * 0x10000, 0x1000, HighUser + i * 0x10000, 0)), ram.File);
-                if (outcome is Outcome.Refused or Outcome.Closed)
+                if (outcome.IsNo())
                     return i >= most ? $"region {i + 1} of {most}: {outcome.Text()}" : throw new FailedException($"region {i + 1} of {most}: {outcome.Text()}");
             }
 
@@ -201,7 +201,7 @@ internal static class Memory
             using FileDescriptor duplicate = FileDescriptor.Adopt((int)readOnly.SafeFileHandle.DangerousGetHandle()).Duplicate();
             session.SetFeatures();
             Outcome outcome = session.Front.Attempt(Request.SetMemTable, Payload.Table(1, session.Ram.Description), duplicate);
-            if (outcome is Outcome.Refused or Outcome.Closed)
+            if (outcome.IsNo())
                 return outcome.Text();
             session.OfferGood();
             session.StartRing();
@@ -219,12 +219,12 @@ internal static class Memory
             session.SetFeatures();
             const ulong Claimed = 64 << 20;
             Outcome outcome = session.Front.Attempt(Request.SetMemTable, Payload.Table(1, Payload.Region(session.Ram.Guest, Claimed, session.Ram.User, 0)), session.Ram.File);
-            if (outcome is Outcome.Refused or Outcome.Closed)
+            if (outcome.IsNo())
                 return outcome.Text();
             ulong beyond = session.Ram.User + Claimed / 2;
             session.Front.Attempt(Request.SetVringNum, Payload.State(0, 64));
             outcome = session.Front.Attempt(Request.SetVringAddr, Payload.Address(0, beyond, beyond + 0xA000, beyond + 0x8000));
-            if (outcome is Outcome.Closed)
+            if (outcome.IsTheEnd())
                 return outcome.Text();
             session.Ring.Kick.Signal();
             session.Front.TrySend(Request.SetVringKick, FrontEnd.Version, Payload.U64(0), session.Ring.Kick.Descriptor);

@@ -81,7 +81,7 @@ internal static class Ordering
             Session session = bench.Prepare();
             session.SetFeatures();
             Outcome outcome = session.Front.Attempt(Request.SetVringAddr, session.Ring.Address);
-            if (outcome is Outcome.Refused or Outcome.Closed)
+            if (outcome.IsNo())
                 return outcome.Text();
             session.ShareMemory();
             session.StartRing();

@@ -31,7 +31,7 @@ internal static class RingSetup
             session.Front.Do(Request.SetVringNum, Payload.State(0, 64));
             session.Ring.Kick.Signal();
             Outcome kick = session.Front.Attempt(Request.SetVringKick, Payload.U64(0), session.Ring.Kick.Descriptor);
-            return kick == Outcome.Closed ? kick.Text() : session.Front.Attempt(Request.SetVringEnable, Payload.State(0, 1)).Text();
+            return kick.IsTheEnd() ? kick.Text() : session.Front.Attempt(Request.SetVringEnable, Payload.State(0, 1)).Text();
         }),
         new("ring-without-memory", From.VhostUser("Ring states"), "A ring that is started without any memory is left alone.", bench =>
         {
@@ -44,12 +44,12 @@ internal static class RingSetup
                      })
             {
                 Outcome outcome = session.Front.Attempt(request, payload);
-                if (outcome is Outcome.Closed or Outcome.Refused)
+                if (outcome.IsNo())
                     return $"{Request.Name(request)}: {outcome.Text()}";
             }
 
             Outcome kick = session.Front.Attempt(Request.SetVringKick, Payload.U64(0), session.Ring.Kick.Descriptor);
-            return kick == Outcome.Closed ? kick.Text() : session.Front.Attempt(Request.SetVringEnable, Payload.State(0, 1)).Text();
+            return kick.IsTheEnd() ? kick.Text() : session.Front.Attempt(Request.SetVringEnable, Payload.State(0, 1)).Text();
         }),
     ];
 
@@ -104,7 +104,7 @@ internal static class RingSetup
             session.ShareMemory();
             session.Describe();
             Outcome outcome = session.Front.Attempt(Request.SetVringNum, Payload.State(0, number));
-            return outcome is Outcome.Refused or Outcome.Closed ? outcome.Text() : $"{outcome.Text()}; {Run(bench, session)}";
+            return outcome.IsNo() ? outcome.Text() : $"{outcome.Text()}; {Run(bench, session)}";
         });
 
     private static CheckCase Place(string name, string section, ulong descriptors, ulong used, ulong available) =>
@@ -115,7 +115,7 @@ internal static class RingSetup
             session.ShareMemory();
             session.Describe();
             Outcome outcome = session.Front.Attempt(Request.SetVringAddr, Payload.Address(0, descriptors, used, available));
-            return outcome is Outcome.Refused or Outcome.Closed ? outcome.Text() : $"{outcome.Text()}; {Run(bench, session)}";
+            return outcome.IsNo() ? outcome.Text() : $"{outcome.Text()}; {Run(bench, session)}";
         });
 
     /// <summary>Starts it all the same. An answer or the end has to come; what the ring does is up to the daemon.</summary>
@@ -123,10 +123,10 @@ internal static class RingSetup
     {
         session.Ring.Kick.Signal();
         Outcome kick = session.Front.Attempt(Request.SetVringKick, Payload.U64(0), session.Ring.Kick.Descriptor);
-        if (kick == Outcome.Closed)
+        if (kick.IsTheEnd())
             return $"kick: {kick.Text()}";
         Outcome enable = session.Front.Attempt(Request.SetVringEnable, Payload.State(0, 1));
-        if (enable == Outcome.Closed || session.Front.CloseComes(bench.Pause / 4))
+        if (enable.IsTheEnd() || session.Front.CloseComes(bench.Pause / 4))
             return "started: connection closed";
         return $"started: {enable.Text()}";
     }

@@ -28,6 +28,8 @@ internal enum Outcome
     Refused,
     /// <summary>Closed the connection.</summary>
     Closed,
+    /// <summary>Acknowledged with 0, and then closed the connection.</summary>
+    Dropped,
     /// <summary>Said nothing of it (REPLY_ACK is not there) and answers the next message.</summary>
     WentOn,
 }
@@ -40,6 +42,13 @@ internal static class Outcomes
         Outcome.Accepted => "acknowledged as done",
         Outcome.Refused => "refused",
         Outcome.Closed => "connection closed",
+        Outcome.Dropped => "acknowledged as done, then connection closed",
         _ => "ignored",
     };
+
+    /// <summary>Whether there is no connection any more.</summary>
+    public static bool IsTheEnd(this Outcome outcome) => outcome is Outcome.Closed or Outcome.Dropped;
+
+    /// <summary>Whether what was sent is not in force.</summary>
+    public static bool IsNo(this Outcome outcome) => outcome == Outcome.Refused || outcome.IsTheEnd();
 }

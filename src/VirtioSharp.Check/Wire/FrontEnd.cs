@@ -171,7 +171,17 @@ internal sealed class FrontEnd(UnixSocket socket, TimeSpan patience) : IDisposab
             throw new FailedException($"{Request.Name(request)} was followed by a message of {answer.Payload.Length} bytes for {Request.Name(answer.Request)}");
         if (!HasReplyAck)
             return Outcome.WentOn;
-        return BitConverter.ToUInt64(answer.Payload) == 0 ? Outcome.Accepted : Outcome.Refused;
+        if (BitConverter.ToUInt64(answer.Payload) != 0)
+            return Outcome.Refused;
+
+        // A daemon may say yes and hang up all the same.
+        answer = TrySend(Request.GetFeatures, Version, []) ? Receive() : new Answer(AnswerKind.Closed);
+        return answer.Kind switch
+        {
+            AnswerKind.Message => Outcome.Accepted,
+            AnswerKind.Closed => Outcome.Dropped,
+            _ => throw new FailedException($"{Request.Name(request)} was acknowledged, the next message is not answered within {patience.TotalSeconds} s"),
+        };
     }
 
     /// <summary>Whether the daemon closes, or has closed, the connection; what it says before is dropped.</summary>
