@@ -134,12 +134,13 @@ internal sealed class FrontEnd(UnixSocket socket, TimeSpan patience) : IDisposab
     /// <summary>When it returns, everything sent before has been read, and nothing was answered meanwhile.</summary>
     public void Barrier() => Ask(Request.GetFeatures, 8);
 
-    /// <summary>Sends what must be granted.</summary>
+    /// <summary>Sends what must be granted. When it returns, it is in force: kicks do not wait for messages.</summary>
     public void Do(uint request, ReadOnlySpan<byte> payload = default, params FileDescriptor[] fds)
     {
         if (!HasReplyAck)
         {
             Send(request, payload, fds);
+            Barrier();
             return;
         }
 
