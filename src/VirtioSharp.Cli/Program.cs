@@ -1,5 +1,6 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Boot;
+using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Probe;
@@ -52,6 +53,7 @@ internal static class Program
             TraceCommand.Create(),
             ProxyCommand.Create(),
             BootCommand.Create(),
+            CheckCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
             Example:
