@@ -1,7 +1,11 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Boot;
+using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Cli.Probe;
+using VirtioSharp.Cli.Proxy;
+using VirtioSharp.Cli.Read;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
 using VirtioSharp.Linux;
@@ -43,9 +47,13 @@ internal static class Program
         var root = new RootCommand("VIRTIO for .NET: serve devices to virtual machines, and drive them without one.")
         {
             ServeCommand.Create(),
+            ProbeCommand.Create(),
+            ReadCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
+            ProxyCommand.Create(),
             BootCommand.Create(),
+            CheckCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
             Example:
@@ -53,7 +61,7 @@ internal static class Program
             """);
         Terminal.SetUp();
         ParseResult parsed = root.Parse(arguments);
-        if (parsed.Errors.Count > 0)
+        if (parsed.Errors.Count > 0 && !DocumentedCommand.IsHelp(parsed)) // who asks for help need not know yet what is required
         {
             Console.Error.WriteLine($"vio: {ParseErrors.OneLine(parsed)}; see {HelpFor(parsed)}");
             return ExitCode.Usage;

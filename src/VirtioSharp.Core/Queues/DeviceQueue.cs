@@ -24,6 +24,9 @@ internal abstract class DeviceQueue
     /// <summary>Whether the device has lost the queue: what it still holds is abandoned.</summary>
     public bool IsStopped { get; private set; }
 
+    /// <summary>Chains that an earlier life of the device took and that are not served yet.</summary>
+    public abstract int Owed { get; }
+
     /// <summary>Chains that the device holds.</summary>
     public int Held { get; private protected set; }
 
@@ -62,6 +65,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     private const int BatchSize = 64;
 
     private readonly QueueSlot _slot;
+    private readonly DirtyLog? _log; // of a ring that is logged
     private readonly PendingChain?[] _pending;          // by the chain's name, made at first need
     private readonly Queue<PendingChain>? _inOrder;     // with IN_ORDER: what may not be shown before what precedes it
     private GuestMemory _memory;
@@ -75,7 +79,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 
     public DeviceQueue(QueueSlot slot, in QueueLayout layout, GuestMemory memory, QueueOptions options, QueueSnapshot at)
     {
-        _slot = slot;
+        (_slot, _log) = (slot, options.Log);
         _memory = memory;
         _ring = TRing.Attach(layout, ref _memory, options, at);
         _segments = slot.SegmentsFor(layout.Size);
@@ -84,6 +88,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     }
 
     public override QueueSnapshot Snapshot => _ring.Snapshot;
+
+    public override int Owed => _ring.Owed;
 
     public override bool HasAvailable() => _ring.HasAvailable();
 
@@ -158,6 +164,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             switch (chain.Fate)
             {
                 case ChainFate.Completed:
+                    if (TRing.IsLogged)
+                        MarkWritten(Writable, chain.Written);
                     Finish(_chain, chain.Written);
                     slot.Chains++;
                     slot.BytesWritten += chain.Written;
@@ -177,6 +185,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     public override PendingChain Hold(ref DeviceChain chain)
     {
         PendingChain pending = _kept = PendingFor(_chain);
+        if (TRing.IsLogged)
+            pending.KeepWritable(Writable);
         chain.CopyRest(pending, _chain);
         _inOrder?.Enqueue(pending);
         return pending;
@@ -184,8 +194,11 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 
     public override void Complete(PendingChain pending)
     {
+        uint written = pending.Answer ?? 0;
+        if (TRing.IsLogged)
+            MarkWritten(pending.Writable, written);
         _slot.Chains++;
-        _slot.BytesWritten += pending.Answer ?? 0;
+        _slot.BytesWritten += written;
         if (_inOrder is null)
             Give(pending);
         else
@@ -257,6 +270,20 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
         pending.Release();
         Held--;
     }
+
+    /// <summary>Notes the pages of the first <paramref name="bytes"/> of some buffers.</summary>
+    /// <remarks>So many were written, so noting them takes no longer than that did, whatever the driver described.</remarks>
+    private void MarkWritten(ReadOnlySpan<Segment> buffers, uint bytes)
+    {
+        foreach (Segment buffer in buffers)
+        {
+            uint piece = Math.Min(bytes, buffer.Length);
+            _log!.Mark(buffer.Host, piece);
+            bytes -= piece;
+        }
+    }
+
+    private ReadOnlySpan<Segment> Writable => new(_segments.ReadableEnd, (int)(_segments.End - _segments.ReadableEnd));
 
     private PendingChain PendingFor(RingChain chain)
     {

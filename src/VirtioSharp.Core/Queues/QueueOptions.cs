@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Spec;
 
 namespace VirtioSharp.Core.Queues;
@@ -7,6 +8,15 @@ internal readonly record struct QueueOptions(bool Indirect, bool EventIdx, bool 
 {
     /// <summary>0, or the driver's ring lies in one piece with its device area aligned to this (§2.7.2).</summary>
     public int LegacyAlignment { get; init; }
+
+    /// <summary>Where the device notes what is in flight, if it does.</summary>
+    public InflightRegion? Inflight { get; init; }
+
+    /// <summary>Where the device notes what it writes, if it does.</summary>
+    public DirtyLog? Log { get; init; }
+
+    /// <summary>Where its writes to the ring are noted, if they are: as if the device area started at this guest address.</summary>
+    public GuestAddress? RingLog { get; init; }
 
     public static QueueOptions From(FeatureSet features) => new(
         features.Has(Features.IndirectDesc),

@@ -46,6 +46,8 @@ internal sealed record MessageRule(string Name, int MinSize, int MaxSize, int Ma
         Add(FrontEndRequest.SetOwner, "SET_OWNER");
         Add(FrontEndRequest.ResetOwner, "RESET_OWNER");
         Add(FrontEndRequest.SetMemTable, "SET_MEM_TABLE", 8, 8 + MaxTableRegions * Region, MaxTableRegions);
+        Add(FrontEndRequest.SetLogBase, "SET_LOG_BASE", LogDescription.Bytes, fds: 1, requires: ProtocolFeatures.LogShmfd, reply: true);
+        Add(FrontEndRequest.SetLogFd, "SET_LOG_FD", 0, U64, fds: 1, requires: ProtocolFeatures.LogShmfd);
         Add(FrontEndRequest.SetVringNum, "SET_VRING_NUM", State);
         Add(FrontEndRequest.SetVringAddr, "SET_VRING_ADDR", Address);
         Add(FrontEndRequest.SetVringBase, "SET_VRING_BASE", State);
@@ -65,6 +67,8 @@ internal sealed record MessageRule(string Name, int MinSize, int MaxSize, int Ma
         Add(FrontEndRequest.AddMemReg, "ADD_MEM_REG", 8 + Region, fds: 1, requires: ProtocolFeatures.ConfigureMemSlots);
         // A front-end may send the region's descriptor along when it removes it; it is closed.
         Add(FrontEndRequest.RemMemReg, "REM_MEM_REG", 8 + Region, fds: 1, requires: ProtocolFeatures.ConfigureMemSlots);
+        Add(FrontEndRequest.GetInflightFd, "GET_INFLIGHT_FD", InflightDescription.Bytes, requires: ProtocolFeatures.InflightShmfd, reply: true);
+        Add(FrontEndRequest.SetInflightFd, "SET_INFLIGHT_FD", InflightDescription.Bytes, fds: 1, requires: ProtocolFeatures.InflightShmfd);
         Add(FrontEndRequest.SetStatus, "SET_STATUS", U64, requires: ProtocolFeatures.Status);
         Add(FrontEndRequest.GetStatus, "GET_STATUS", requires: ProtocolFeatures.Status, reply: true);
         return rules;
