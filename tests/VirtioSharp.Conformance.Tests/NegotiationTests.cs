@@ -123,6 +123,22 @@ public sealed class NegotiationTests
     }
 
     [Theory]
+    [Ways("Feature negotiation", Over = Targets.InProcess, ModernOnly = true)]
+    public async Task A_queue_is_not_enabled_before_FEATURES_OK_and_that_breaks_nothing(Way way)
+    {
+        await using Rig rig = await Rig.OpenAsync(way, new Rng());
+        IDriverTransport transport = rig.Transport;
+        GuestAddress ring = rig.Dma.Allocate(3 * 4096, 4096).Address;
+        transport.WriteStatus(DeviceStatus.Reset);
+        transport.WriteStatus(SetUp);
+
+        Assert.Throws<QueueException>(() => transport.EnableQueue(0, new QueueLayout(8, ring, ring.Plus(4096), ring.Plus(8192))));
+
+        Assert.Equal((SetUp, false), (transport.ReadStatus(), rig.Host!.IsEnabled(0)));
+        AssertWorks(rig);
+    }
+
+    [Theory]
     [Ways("Enumeration", Over = Targets.All & ~Targets.QemuElsewhere)]
     public async Task A_queue_that_does_not_exist_can_be_done_without_or_not(Way way)
     {

@@ -1,5 +1,4 @@
 using VirtioSharp.Core.Device;
-using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Mmio;
@@ -33,7 +32,7 @@ internal sealed class CurrentMmioQueues : MmioQueues
         ref QueueRegisters queue = ref _queues[Selected];
         switch (register)
         {
-            case MmioRegister.QueueReady:
+            case MmioRegister.QueueReady when (Host.Status & DeviceStatus.FeaturesOk) != 0: // before it, the ring's format is not known
                 SetReady(ref queue, value);
                 break;
             case MmioRegister.QueueReset when value == 1 && Host.DriverFeatures.Has(Features.RingReset):
@@ -53,9 +52,7 @@ internal sealed class CurrentMmioQueues : MmioQueues
         Forget();
     }
 
-    protected override QueueLayout Layout() => (Host.Status & DeviceStatus.FeaturesOk) != 0
-        ? _queues[Selected].Layout
-        : throw new QueueException($"queue {Selected} is enabled before FEATURES_OK, when its format is not known");
+    protected override QueueLayout Layout() => _queues[Selected].Layout;
 
     private static void Set(ref QueueRegisters queue, int register, uint value)
     {
