@@ -25,6 +25,8 @@ internal sealed class ServedBlk : IServedDevice
 
     private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse writes" };
 
+    private readonly Option<bool> _shared = new("--shared") { Description = "Let other programs have the file open, too: for a guest that migrates between two daemons, of which one writes at a time" };
+
     private readonly Option<int> _queues = new("--num-queues")
     {
         Description = "Most request queues that a VMM may use; QEMU takes one for each processor of the guest",
@@ -77,7 +79,7 @@ internal sealed class ServedBlk : IServedDevice
 
     public string Description => "Serve a disk image or block device (virtio-blk)";
 
-    public IEnumerable<Option> Options => [_file, _readOnly, _queues, _queueSize, _cache, _serial, _blockSize, _null];
+    public IEnumerable<Option> Options => [_file, _readOnly, _shared, _queues, _queueSize, _cache, _serial, _blockSize, _null];
 
     public VirtioDevice Create(ParseResult arguments, ILogger log)
     {
@@ -92,7 +94,7 @@ internal sealed class ServedBlk : IServedDevice
         int blockSize = arguments.GetValue(_blockSize);
         bool isReadOnly = arguments.GetValue(_readOnly);
         CacheMode cache = arguments.GetValue(_cache);
-        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!)) : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None), log);
+        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!)) : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None) { Shared = arguments.GetValue(_shared) }, log);
         string what = file is null ? $"--null {size}" : $"--blk-file {file.FullName}";
         if (backend.Length == 0 || backend.Length % (ulong)Math.Max(blockSize, 1) != 0)
             throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; make it longer with truncate(1), or choose another --block-size");
@@ -133,7 +135,7 @@ internal sealed class ServedBlk : IServedDevice
                 Errno.EACCES => $"--blk-file {path}: no permission to read it",
                 Errno.EISDIR => $"--blk-file {path}: this is a directory; give a disk image or a block device",
                 Errno.ENODEV or Errno.ENXIO => $"--blk-file {path}: this is neither a file nor a block device",
-                Errno.EBUSY => $"--blk-file {path}: another program has it open; end that first, or serve it to both with --read-only",
+                Errno.EBUSY => $"--blk-file {path}: another program has it open; end that first, serve it to both with --read-only, or, for a migration, with --shared",
                 Errno.EINVAL when mode.Direct => $"--blk-file {path}: its file system cannot bypass the page cache; choose another --cache than none",
                 _ => $"--blk-file {path}: {refused.Message}",
             });
