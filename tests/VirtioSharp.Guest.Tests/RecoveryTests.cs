@@ -167,7 +167,7 @@ public sealed class RecoveryTests : IDisposable
     private static string Sum(ReadOnlySpan<byte> bytes) => $"{Convert.ToHexStringLower(SHA256.HashData(bytes))} -";
 
     private Task<VioProcess> ServeAsync(string socket) => VioProcess.ServeAsync(
-        "blk", _directory[socket], "--blk-file", _directory["disk"], "--shared", "--shared", "--serial", "under-test", "--report", _directory[socket == "sock" ? "report" : $"report-{socket}"]);
+        "blk", _directory[socket], "--blk-file", _directory["disk"], "--shared", "--serial", "under-test", "--report", _directory[socket == "sock" ? "report" : $"report-{socket}"]);
 
     private GuestOptions Guest(string socket, string job, string properties, params string[] more) => Guest(socket, job, properties, "", more);
 
