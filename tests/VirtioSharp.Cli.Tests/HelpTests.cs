@@ -23,7 +23,7 @@ public sealed partial class HelpTests
 
         Assert.Equal(
             [
-                "vio", "vio serve", "vio probe", "vio read", "vio demo", "vio trace", "vio proxy", "vio boot",
+                "vio", "vio serve", "vio probe", "vio check", "vio read", "vio demo", "vio trace", "vio proxy", "vio boot",
                 "vio serve rng", "vio serve blk", "vio read rng", "vio boot rng", "vio boot blk",
             ],
             seen);
