@@ -3,6 +3,7 @@ using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Cli.Proxy;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
 using VirtioSharp.Linux;
@@ -46,6 +47,7 @@ internal static class Program
             ServeCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
+            ProxyCommand.Create(),
             BootCommand.Create(),
             CheckCommand.Create(),
         };
@@ -55,7 +57,7 @@ internal static class Program
             """);
         Terminal.SetUp();
         ParseResult parsed = root.Parse(arguments);
-        if (parsed.Errors.Count > 0)
+        if (parsed.Errors.Count > 0 && !DocumentedCommand.IsHelp(parsed)) // who asks for help need not know yet what is required
         {
             Console.Error.WriteLine($"vio: {ParseErrors.OneLine(parsed)}; see {HelpFor(parsed)}");
             return ExitCode.Usage;

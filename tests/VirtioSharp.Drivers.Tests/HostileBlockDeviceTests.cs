@@ -151,7 +151,7 @@ public sealed class HostileBlockDeviceTests
     }
 
     [Theory]
-    [InlineData(0u, 0u, "size_max = 0, seg_max = 0 and a queue of 64 leave no room for a sector")]
+    [InlineData(511u, 0u, "size_max = 511, seg_max = 0 and a queue of 64 leave no room for a sector")]
     [InlineData(1u, 511u, "size_max = 1, seg_max = 511 and a queue of 64 leave no room for a sector")]
     [InlineData(511u, 1u, "size_max = 511, seg_max = 1 and a queue of 64 leave no room for a sector")]
     public void Limits_that_allow_no_request_are_refused(uint sizeMax, uint segMax, string why)
@@ -160,6 +160,18 @@ public sealed class HostileBlockDeviceTests
         using var transport = new LoopbackTransport(new MemoryDisk(64, BlockFeatures.SizeMax | BlockFeatures.SegMax, space));
 
         Assert.Equal(why, Assert.Throws<TransportException>(() => new BlockDriver(transport)).Message);
+    }
+
+    [Fact]
+    public void A_size_max_of_0_is_no_limit()
+    {
+        var space = new BlockConfiguration { SizeMax = 0, SegMax = 0 };
+        using var transport = new LoopbackTransport(new MemoryDisk(64, BlockFeatures.SizeMax | BlockFeatures.SegMax, space));
+        using var driver = new BlockDriver(transport);
+
+        driver.Read(0, new byte[64 * 512]);
+
+        Assert.Equal(1, driver.Properties.MaxSegments);
     }
 
     [Fact]

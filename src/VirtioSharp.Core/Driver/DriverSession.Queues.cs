@@ -92,7 +92,7 @@ public sealed partial class DriverSession
             throw new QueueException($"{Title(request)} does not exist: its size reads {offered}");
 
         DriverQueue queue = LayOut(request, offered);
-        _transport.EnableQueue(request.Index, queue.Layout);
+        _transport.EnableQueue(queue);
         _queues[request.Index] = queue;
         _sources = [InterruptSource.Configuration, .. _queues.Keys.Order().Select(InterruptSource.Queue)];
     }

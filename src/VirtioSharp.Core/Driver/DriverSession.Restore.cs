@@ -42,6 +42,6 @@ public sealed partial class DriverSession
         if (IsLegacy ? offered != size : offered < size)
             throw new QueueException($"queue {queue.Index} had {size} entries before the reset, and now its size reads {offered}");
         queue.Restart();
-        _transport.EnableQueue(queue.Index, queue.Layout);
+        _transport.EnableQueue(queue);
     }
 }

@@ -70,6 +70,11 @@ public interface IDriverTransport : IDisposable
     /// <exception cref="QueueException">The device refuses it.</exception>
     void EnableQueue(int index, in QueueLayout layout);
 
+    /// <summary>The same, for a transport that outlives its device and therefore asks the queue later where to go on
+    /// (<see cref="DriverQueue.ResumeAt"/>).</summary>
+    /// <exception cref="QueueException">The device refuses it.</exception>
+    void EnableQueue(DriverQueue queue) => EnableQueue(queue.Index, queue.Layout);
+
     /// <summary>Takes a queue back from the device while it goes on with the others (§2.6.1). Only with RING_RESET.</summary>
     /// <exception cref="TransportException">The device does not let go of it.</exception>
     void ResetQueue(int index);

@@ -42,6 +42,9 @@ internal struct DriverChains
     /// <summary>Whether a claim stands for chains that are still to be taken.</summary>
     public bool HasUsed { get; private set; }
 
+    /// <summary>The chain that such a claim names.</summary>
+    public readonly ushort? Claimed => HasUsed ? _usedId : null;
+
     /// <summary>Notes a new chain.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Add(ushort id, int slots, ulong writable)
@@ -129,6 +132,21 @@ internal struct DriverChains
                 count++;
         return count;
     }
+
+    /// <summary>The chains that the device was shown and that have not been taken, oldest first.</summary>
+    public readonly List<ushort> ListInFlight()
+    {
+        var ids = new List<ushort>(InFlight);
+        for (int id = 0; id < _entries.Length; id++)
+            if (_entries[id].Slots != 0 && (int)(_entries[id].Sequence - _shown) < 0)
+                ids.Add((ushort)id);
+        (Entry[] entries, uint end) = (_entries, _shown); // ages, as sequence numbers wrap
+        ids.Sort((a, b) => (end - entries[b].Sequence).CompareTo(end - entries[a].Sequence));
+        return ids;
+    }
+
+    /// <summary>Descriptors that a chain in flight takes.</summary>
+    public readonly int SlotsOf(ushort id) => _entries[id].Slots;
 
     [DoesNotReturn]
     private static void ThrowNotInFlight(uint id) => throw new QueueException($"used id = {id} names no chain that is in flight");

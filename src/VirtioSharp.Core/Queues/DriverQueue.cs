@@ -80,6 +80,16 @@ public abstract class DriverQueue
         return true;
     }
 
+    /// <summary>
+    /// Where a new device goes on that takes the place of one that died (a vhost-user back-end that is started again), so that every
+    /// chain in flight is used exactly once. The old device must not touch the ring any more.
+    /// </summary>
+    /// <param name="isTracked">Whether the new device knows from elsewhere which chains the old one had taken and not used. Otherwise it
+    /// is shown all of them again, as the ring's next.</param>
+    /// <exception cref="QueueException">The old device broke the ring; or it is a packed one whose chains were used out of order: their
+    /// descriptors have been written over, and nobody kept them.</exception>
+    public abstract QueueSnapshot ResumeAt(bool isTracked);
+
     private protected IDriverTransport Transport { get; }
 
     private protected abstract ushort NotificationPosition { get; }
@@ -149,6 +159,12 @@ internal sealed class DriverQueue<TRing> : DriverQueue
     }
 
     private protected override bool Publish() => _broken is null && _ring.Publish();
+
+    public override QueueSnapshot ResumeAt(bool isTracked)
+    {
+        ThrowIfBroken();
+        return _ring.ResumeAt(isTracked);
+    }
 
     internal override bool RearmInterrupts() => _broken is null && _ring.RearmInterrupts();
 

@@ -43,4 +43,7 @@ internal interface IDriverRing<TSelf>
     /// <summary>Asks the device to interrupt again.</summary>
     /// <returns>True when something was used in between: look again, no interrupt will come for it.</returns>
     bool RearmInterrupts();
+
+    /// <inheritdoc cref="DriverQueue.ResumeAt"/>
+    QueueSnapshot ResumeAt(bool isTracked);
 }

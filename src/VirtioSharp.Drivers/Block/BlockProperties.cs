@@ -24,7 +24,9 @@ public sealed record BlockProperties
         BlockSize = features.Has(BlockFeatures.BlockSize) && IsBlockSize(space.BlockSize) ? (int)(uint)space.BlockSize : BlockLayout.SectorBytes;
         Topology = features.Has(BlockFeatures.Topology) ? space.Topology : null;
         Geometry = features.Has(BlockFeatures.Geometry) ? space.Geometry : null;
-        MaxSegmentBytes = features.Has(BlockFeatures.SizeMax) ? (int)Math.Min(space.SizeMax, (uint)MaxBytes) : MaxBytes;
+        // qemu-storage-daemon offers SIZE_MAX and says 0, by which it means none, as Linux understands it.
+        bool isLimited = features.Has(BlockFeatures.SizeMax) && space.SizeMax != 0;
+        MaxSegmentBytes = isLimited ? (int)Math.Min(space.SizeMax, (uint)MaxBytes) : MaxBytes;
         int segments = features.Has(BlockFeatures.SegMax) ? (int)Math.Clamp(space.SegMax, 1u, MaxDataSegments) : MaxDataSegments;
         MaxSegments = Math.Min(segments, queueSize - 2); // header and status take one each
         long bytes = (long)MaxSegmentBytes * MaxSegments;

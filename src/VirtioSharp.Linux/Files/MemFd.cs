@@ -82,6 +82,15 @@ public static class MemFd
         (GetSeals(fd) is { } seals && seals.HasFlag(FileSeals.Shrink))
         || Fcntl.fcntl(fd, Fcntl.F_ADD_SEALS, (nint)FileSeals.Shrink) == 0;
 
+    /// <summary>Adds seals for good.</summary>
+    /// <exception cref="LinuxException">EPERM: it carries <see cref="FileSeals.Seal"/>, or was made without sealing; EINVAL: files of its
+    /// kind carry none; EBUSY: <see cref="FileSeals.Write"/> while a writable mapping exists.</exception>
+    public static void AddSeals(FileDescriptor fd, FileSeals seals)
+    {
+        if (Fcntl.fcntl(fd, Fcntl.F_ADD_SEALS, (nint)seals) < 0)
+            LinuxException.ThrowLast("fcntl F_ADD_SEALS", fd);
+    }
+
     /// <summary>The seals on a file, or null when files of its kind cannot carry any.</summary>
     public static FileSeals? GetSeals(FileDescriptor fd)
     {

@@ -15,6 +15,15 @@ internal static unsafe partial class SysPoll
         public short Ready;
     }
 
+    public struct Timespec
+    {
+        public long Seconds;
+        public long Nanoseconds;
+    }
+
     [LibraryImport(Libc.Name)]
     public static partial int poll(Pollfd* fds, nuint count, int milliseconds);
+
+    [LibraryImport(Libc.Name)]
+    public static partial int ppoll(Pollfd* fds, nuint count, Timespec* timeout, void* signalMask);
 }

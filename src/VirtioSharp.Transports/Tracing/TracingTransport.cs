@@ -18,6 +18,9 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
     public DeviceId DeviceId => inner.DeviceId;
 
     /// <inheritdoc/>
+    public uint VendorId => inner.VendorId;
+
+    /// <inheritdoc/>
     public int QueueCount => inner.QueueCount;
 
     /// <inheritdoc/>
@@ -109,8 +112,15 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
     {
         WalkStep? step = walk.Begin(WalkSide.Driver, "setup_vq", "§4.1.5.1.3");
         inner.EnableQueue(index, layout);
-        walk.End(step, $"queue {index}: {layout.Size} entries, descriptors at {layout.DescriptorArea}, driver area at {layout.DriverArea}, device area at {layout.DeviceArea}");
-        rings.Enable(index, layout, _accepted.Has(Features.RingPacked), Dma);
+        NoteEnabled(step, index, layout);
+    }
+
+    /// <inheritdoc/>
+    public void EnableQueue(DriverQueue queue)
+    {
+        WalkStep? step = walk.Begin(WalkSide.Driver, "setup_vq", "§4.1.5.1.3");
+        inner.EnableQueue(queue);
+        NoteEnabled(step, queue.Index, queue.Layout);
     }
 
     /// <inheritdoc/>
@@ -195,4 +205,10 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
         _ when (status & DeviceStatus.DriverOk) != 0 => "DRIVER_OK",
         _ => "FEATURES_OK",
     };
+
+    private void NoteEnabled(WalkStep? step, int index, in QueueLayout layout)
+    {
+        walk.End(step, $"queue {index}: {layout.Size} entries, descriptors at {layout.DescriptorArea}, driver area at {layout.DriverArea}, device area at {layout.DeviceArea}");
+        rings.Enable(index, layout, _accepted.Has(Features.RingPacked), Dma);
+    }
 }

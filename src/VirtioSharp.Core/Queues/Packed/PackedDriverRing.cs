@@ -235,6 +235,51 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
         return _chains.HasUsed || IsUsed();
     }
 
+    public readonly QueueSnapshot ResumeAt(bool isTracked)
+    {
+        List<ushort> left = _chains.ListInFlight();
+        (int at, bool wrap) = (_used, _usedWrap);
+        ushort? claimed = _chains.Claimed;
+        while (left.Count > 0 && (claimed is not null || PackedLayout.IsUsed((DescriptorFlags)Volatile.Read(ref FlagsOf(at)), wrap)))
+        {
+            // What is used and not taken yet: with IN_ORDER, all up to the one that is named.
+            ushort id = claimed ?? IdAt(at);
+            claimed = null;
+            int last = left.IndexOf(id);
+            if (last < 0)
+                throw new QueueException($"desc[{at}].id = {id} is used, and names no chain that is in flight");
+            int first = _inOrder ? 0 : last;
+            for (int i = first; i <= last; i++)
+                Step(ref at, ref wrap, _chains.SlotsOf(left[i]));
+            left.RemoveRange(first, last - first + 1);
+        }
+
+        if (!isTracked)
+            CheckIntact(at, left);
+        return new QueueSnapshot((ushort)at, !wrap, (ushort)at, !wrap);
+    }
+
+    /// <summary>The device writes used descriptors over available ones: in order over those of the same chain, otherwise over others.</summary>
+    private readonly void CheckIntact(int at, List<ushort> left)
+    {
+        bool wrap = true; // only the place counts
+        foreach (ushort id in left)
+        {
+            if (IdAt(at) != id)
+                throw new QueueException($"desc[{at}].id = {IdAt(at)} where chain {id} was: chains of a packed ring were used out of order, and those in flight are written over");
+            Step(ref at, ref wrap, _chains.SlotsOf(id));
+        }
+    }
+
+    private readonly ushort IdAt(int index) => Field(_ring + (nint)index * PackedDescriptor.Size, 12);
+
+    private readonly void Step(ref int at, ref bool wrap, int slots)
+    {
+        at += slots;
+        if (at >= _size)
+            (at, wrap) = (at - _size, !wrap);
+    }
+
     private readonly ref ushort FlagsOf(int index) => ref Field(_ring + (nint)index * PackedDescriptor.Size, PackedDescriptor.FlagsOffset);
 
     private static ref ushort Field(byte* start, int offset) => ref *(ushort*)(start + offset);

@@ -234,6 +234,32 @@ internal unsafe struct SplitDriverRing : IDriverRing<SplitDriverRing>
         return Volatile.Read(ref UsedIndex) != _nextUsed;
     }
 
+    public readonly QueueSnapshot ResumeAt(bool isTracked)
+    {
+        ushort used = Volatile.Read(ref UsedIndex); // acquire: the entries after the index
+        int waiting = (ushort)(used - _nextUsed);
+        if (waiting > _chains.InFlight)
+            ThrowAhead(used);
+
+        // In order, the available ring still says it all: what is not used lies at its end. Otherwise what is used may be among
+        // that, and what is not may be before it. The ring is ours, so it is put right.
+        if (!isTracked && !_inOrder)
+        {
+            List<ushort> left = _chains.ListInFlight();
+            for (int i = 0; i < waiting; i++)
+            {
+                uint id = ((UsedElement*)(_deviceArea + SplitLayout.RingOffset))[(_nextUsed + i) & _mask].Id;
+                if (id > _mask || !left.Remove((ushort)id))
+                    throw new QueueException($"used.ring[{(_nextUsed + i) & _mask}].id = {id} names no chain that is in flight");
+            }
+
+            for (int i = 0; i < left.Count; i++)
+                ((ushort*)(_driverArea + SplitLayout.RingOffset))[(used + i) & _mask] = left[i];
+        }
+
+        return new QueueSnapshot(used);
+    }
+
     private readonly void ThrowAhead(ushort used) =>
         throw new QueueException($"used.idx = {used} is ahead of the {_chains.InFlight} chains that are in flight");
 }

@@ -1,0 +1,104 @@
+using VirtioSharp.Linux;
+using VirtioSharp.Spec;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.FrontEnd;
+
+/// <summary>One connection to a back-end, and what was agreed on when it was made; a back-end that is started again gets a new one.</summary>
+internal sealed class BackEndLink : IDisposable
+{
+    /// <summary>VHOST_USER_F_PROTOCOL_FEATURES: between front-end and back-end, not the driver's business.</summary>
+    public const ulong ProtocolFeaturesBit = 1UL << 30;
+
+    /// <summary>A ring's number has 8 bits in SET_VRING_KICK, _CALL and _ERR. Back-ends that claim more are known.</summary>
+    private const int MaxRings = 256;
+
+    private BackEndLink(FrontEndChannel channel) => Channel = channel;
+
+    public FrontEndChannel Channel { get; }
+
+    public BackEndOffer Offer { get; private set; } = new(default, 0, null, null);
+
+    public ProtocolFeatures Protocol { get; private set; }
+
+    /// <summary>Whether the back-end knows protocol features at all, and with them SET_VRING_ENABLE.</summary>
+    public bool HasProtocolFeatures => (Offer.Features.Low & ProtocolFeaturesBit) != 0;
+
+    /// <summary>Whether the back-end has been shown the memory for as long as the connection lasts (ADD_MEM_REG).</summary>
+    public bool KnowsMemory { get; set; }
+
+    /// <summary>Agrees on the protocol, in QEMU's order.</summary>
+    /// <param name="socket">The connection; owned from here on.</param>
+    /// <param name="options">The front-end's.</param>
+    /// <param name="accepted">What to accept of what is offered.</param>
+    /// <param name="configurationChanged">Is called when the back-end says so.</param>
+    /// <exception cref="VhostUserException">The back-end fails.</exception>
+    public static BackEndLink Open(UnixSocket socket, VhostUserFrontEndOptions options, ProtocolFeatures accepted, Action configurationChanged)
+    {
+        var link = new BackEndLink(new FrontEndChannel(socket, options.ReplyTimeout, options.Time));
+        try
+        {
+            link.Agree(accepted, configurationChanged);
+            return link;
+        }
+        catch
+        {
+            link.Dispose();
+            throw;
+        }
+    }
+
+    public bool Has(ProtocolFeatures feature) => (Protocol & feature) == feature;
+
+    /// <summary>The features that the driver accepted, and what keeps rings disabled until they are enabled.</summary>
+    public void SetFeatures(FeatureSet accepted) =>
+        Channel.Send(FrontEndRequest.SetFeatures, accepted.Low | (Offer.Features.Low & ProtocolFeaturesBit));
+
+    /// <summary>Returns when the back-end has seen all that was sent, acknowledged or not.</summary>
+    public void Barrier()
+    {
+        if (!Channel.Acknowledges)
+            Channel.Ask<ulong>(FrontEndRequest.GetFeatures);
+    }
+
+    public void Dispose() => Channel.Dispose();
+
+    private void Agree(ProtocolFeatures accepted, Action configurationChanged)
+    {
+        ulong features = Channel.Ask<ulong>(FrontEndRequest.GetFeatures), protocol = 0;
+        int? queues = null;
+        ulong? slots = null;
+        if ((features & ProtocolFeaturesBit) != 0)
+        {
+            protocol = Channel.Ask<ulong>(FrontEndRequest.GetProtocolFeatures);
+            Protocol = (ProtocolFeatures)protocol & accepted;
+            Channel.Send(FrontEndRequest.SetProtocolFeatures, (ulong)Protocol);
+            Channel.Acknowledges = Has(ProtocolFeatures.ReplyAck); // not before: the message itself is never acknowledged
+        }
+
+        if (Has(ProtocolFeatures.Mq))
+            queues = AskQueues();
+        if (Has(ProtocolFeatures.ConfigureMemSlots))
+            slots = AskSlots();
+        Offer = new BackEndOffer(new FeatureSet(features), protocol, queues, slots);
+        if (Has(ProtocolFeatures.BackEndReq))
+            Channel.Requests = BackEndRequests.Open(Channel, configurationChanged);
+        Channel.Send(FrontEndRequest.SetOwner, []);
+    }
+
+    private int AskQueues()
+    {
+        ulong queues = Channel.Ask<ulong>(FrontEndRequest.GetQueueNum);
+        return queues is > 0 and <= ushort.MaxValue
+            ? (int)Math.Min(queues, MaxRings)
+            : throw Channel.Distrust(FrontEndRequest.GetQueueNum, $"GET_QUEUE_NUM: {queues} queues are no number of queues");
+    }
+
+    private ulong AskSlots()
+    {
+        ulong slots = Channel.Ask<ulong>(FrontEndRequest.GetMaxMemSlots);
+        return slots > 0
+            ? slots
+            : throw Channel.Distrust(FrontEndRequest.GetMaxMemSlots, "GET_MAX_MEM_SLOTS: 0 slots leave no room for any memory");
+    }
+}

@@ -1,0 +1,72 @@
+using VirtioSharp.Core.Queues;
+using VirtioSharp.Linux;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.FrontEnd;
+
+/// <summary>One of the driver's queues as its back-end is told of it: place, position, and three eventfds that last as long as the front-end.</summary>
+internal sealed class FrontEndRing : IDisposable
+{
+    /// <summary>Available buffer notifications.</summary>
+    public EventFd Kick { get; } = EventFd.Create();
+
+    /// <summary>Used buffer notifications. While one is pending, it is in here.</summary>
+    public EventFd Call { get; } = EventFd.Create();
+
+    /// <summary>The back-end cannot go on with this ring.</summary>
+    public EventFd Error { get; } = EventFd.Create();
+
+    /// <summary>Where it is, once the driver has enabled it.</summary>
+    public QueueLayout? Layout { get; set; }
+
+    /// <summary>The driver's end, which knows what is in flight.</summary>
+    public DriverQueue? Queue { get; set; }
+
+    /// <summary>Whether the back-end uses it.</summary>
+    public bool IsStarted { get; private set; }
+
+    /// <summary>Starts it: it is the kick descriptor that does.</summary>
+    public void Start(BackEndLink link, int index, QueueSnapshot at, bool isPacked)
+    {
+        FrontEndChannel channel = link.Channel;
+        QueueLayout layout = Layout!.Value;
+        channel.Send(FrontEndRequest.SetVringNum, new VringState((uint)index, (uint)layout.Size));
+        channel.Send(FrontEndRequest.SetVringBase, new VringState((uint)index, at.ToVringBase(isPacked)));
+        channel.Send(FrontEndRequest.SetVringAddr, new VringAddress(
+            (uint)index,
+            flags: 0,
+            SharedMemory.ToUser(layout.DescriptorArea),
+            SharedMemory.ToUser(layout.DeviceArea),
+            SharedMemory.ToUser(layout.DriverArea),
+            log: 0));
+        channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
+        channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
+        channel.Send(FrontEndRequest.SetVringKick, (ulong)index, Kick.Descriptor);
+        if (link.HasProtocolFeatures)
+            channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 1));
+        IsStarted = true;
+    }
+
+    /// <summary>Takes it back: after the answer, the back-end does not touch it.</summary>
+    public void Stop(BackEndLink link, int index)
+    {
+        if (!IsStarted)
+            return;
+        IsStarted = false;
+        if (link.HasProtocolFeatures)
+            link.Channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 0));
+        VringState stopped = link.Channel.Ask<VringState, VringState>(FrontEndRequest.GetVringBase, new VringState((uint)index, 0));
+        if (stopped.Index != (uint)index)
+            throw link.Channel.Distrust(FrontEndRequest.GetVringBase, $"GET_VRING_BASE: ring {stopped.Index} in the answer about ring {index}");
+    }
+
+    /// <summary>The driver has reset its device: it will lay the queue out again.</summary>
+    public void Forget() => (IsStarted, Layout, Queue) = (false, null, null);
+
+    public void Dispose()
+    {
+        Kick.Dispose();
+        Call.Dispose();
+        Error.Dispose();
+    }
+}

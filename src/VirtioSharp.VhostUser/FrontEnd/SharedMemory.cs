@@ -1,0 +1,64 @@
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Linux;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.FrontEnd;
+
+/// <summary>The driver's memory, as a file that its back-end maps, too: one region.</summary>
+/// <remarks>
+/// Sealed: a back-end that cut it short would end this process with SIGBUS. Its "user address" is not where it lies here,
+/// which is nobody else's business, and not its guest address either, so that whoever mixes them up fails at once.
+/// </remarks>
+internal sealed class SharedMemory : IDisposable
+{
+    private const string FileName = "virtio-driver";
+    private const ulong UserStart = 0x7f00_0000_0000;
+    private static readonly GuestAddress Start = new(0x1_0000_0000);
+
+    private readonly FileDescriptor _file;
+
+    public SharedMemory(int bytes)
+    {
+        ulong page = (ulong)Environment.SystemPageSize;
+        ulong length = ((ulong)bytes + page - 1) & ~(page - 1);
+        _file = MemFd.Create(FileName, (long)length);
+        try
+        {
+            MemFd.AddSeals(_file, FileSeals.Shrink | FileSeals.Grow | FileSeals.Seal);
+            MappedRegion mapping = MappedRegion.Map(_file, 0, length);
+            Dma = new DmaArena(new MemoryRegion(Start, length, mapping.Address), mapping);
+        }
+        catch
+        {
+            _file.Dispose();
+            throw;
+        }
+    }
+
+    public DmaArena Dma { get; }
+
+    private MemoryRegionPayload Region => new(Start.Value, Dma.Region.Length, UserStart, MmapOffset: 0);
+
+    public static ulong ToUser(GuestAddress address) => address.Value - Start.Value + UserStart;
+
+    /// <summary>Tells the back-end. The one message is for a single region, the other for all there are.</summary>
+    public void ShowTo(BackEndLink link)
+    {
+        if (link.Has(ProtocolFeatures.ConfigureMemSlots))
+            link.Channel.Send(FrontEndRequest.AddMemReg, new SingleMemoryRegion(Region), _file);
+        else
+            link.Channel.Send(FrontEndRequest.SetMemTable, new MemoryTable { Header = new MemoryTableHeader(regions: 1), Region = Region }, _file);
+    }
+
+    public void Dispose()
+    {
+        Dma.Dispose();
+        _file.Dispose();
+    }
+
+    private struct MemoryTable
+    {
+        public MemoryTableHeader Header;
+        public MemoryRegionPayload Region;
+    }
+}

@@ -1,0 +1,285 @@
+using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Core.Queues;
+using VirtioSharp.Linux;
+using VirtioSharp.Spec;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.FrontEnd;
+
+/// <summary>The driver's way to a device in another process: the front-end of vhost-user, as a VMM is one for its guest.</summary>
+/// <remarks>
+/// A driver's steps become messages in QEMU's order. What a driver sets up before DRIVER_OK is collected and told then:
+/// features, in-flight buffer, memory, rings. One thread, as for every transport; the back-end's own requests are served whenever
+/// that thread waits here.
+/// </remarks>
+public sealed partial class VhostUserFrontEnd : IDriverTransport
+{
+    /// <summary>What a driver is not shown: bit 30 is the protocol's, bit 26 is for migration, and an eventfd carries no data.
+    /// A ring cannot be reset alone.</summary>
+    private static readonly FeatureSet Hidden =
+        new FeatureSet(BackEndLink.ProtocolFeaturesBit) | FeatureSet.Bit(26) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset;
+
+    private readonly string? _path;
+    private readonly VhostUserFrontEndOptions _options;
+    private readonly SharedMemory _memory;
+    private readonly FrontEndRing?[] _rings;
+    private BackEndLink _link;
+    private InflightBuffer? _inflight;
+    private FeatureSet? _accepted;
+    private DeviceStatus _status;
+    private uint _configurationChanges, _configurationChangesTaken;
+
+    /// <summary>Greets the back-end at the other end of a connection.</summary>
+    /// <param name="connection">Owned from here on. A descriptor that this program was started with: <see cref="UnixSocket.Adopt"/>.</param>
+    /// <param name="device">What kind of device it is: the protocol does not tell.</param>
+    /// <param name="options">How to deal with it.</param>
+    /// <exception cref="VhostUserException">The back-end fails.</exception>
+    public VhostUserFrontEnd(UnixSocket connection, DeviceId device, VhostUserFrontEndOptions? options = null)
+        : this(connection, path: null, device, options ?? new())
+    {
+    }
+
+    private VhostUserFrontEnd(UnixSocket connection, string? path, DeviceId device, VhostUserFrontEndOptions options)
+    {
+        (_path, _options, DeviceId) = (path, options, device);
+        _link = BackEndLink.Open(connection, options, VhostUserFrontEndOptions.Implemented & ~options.Withheld, OnConfigurationChanged);
+        try
+        {
+            _memory = new SharedMemory(options.MemoryBytes);
+            _rings = new FrontEndRing?[_link.Offer.Queues ?? DeviceShape.LeastQueues(device)];
+            _poll = new PollSet(FirstRingSlot + 2 * _rings.Length);
+            Watch(_link);
+        }
+        catch
+        {
+            _link.Dispose();
+            _memory?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What the back-end said of itself.</summary>
+    public BackEndOffer Offer => _link.Offer;
+
+    /// <summary>The parts of the protocol that are in use.</summary>
+    public ProtocolFeatures Protocol => _link.Protocol;
+
+    /// <inheritdoc/>
+    public DeviceId DeviceId { get; }
+
+    /// <inheritdoc/>
+    public int QueueCount => _rings.Length;
+
+    /// <inheritdoc/>
+    public DmaArena Dma => _memory.Dma;
+
+    /// <inheritdoc/>
+    public TimeProvider Time => _options.Time;
+
+    private bool IsPacked => _accepted is { } accepted && accepted.Has(Features.RingPacked);
+
+    /// <summary>Connects to a back-end that listens, and greets it.</summary>
+    /// <param name="path">Its socket.</param>
+    /// <param name="device">What kind of device it is: the protocol does not tell.</param>
+    /// <param name="options">How to deal with it.</param>
+    /// <exception cref="VhostUserException">Nobody listens there (the inner exception says why), or the back-end fails.</exception>
+    public static VhostUserFrontEnd Connect(string path, DeviceId device, VhostUserFrontEndOptions? options = null) =>
+        new(ConnectTo(path), path, device, options ?? new());
+
+    /// <inheritdoc/>
+    public FeatureSet ReadDeviceFeatures() => new FeatureSet(Call(static (link, _) => link.Channel.Ask<ulong>(FrontEndRequest.GetFeatures), 0)) - Hidden - _options.WithheldFeatures;
+
+    /// <inheritdoc/>
+    public void WriteDriverFeatures(FeatureSet features)
+    {
+        _accepted = features;
+        Tell(static (link, accepted) => link.SetFeatures(accepted), features);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Without STATUS it is what the driver wrote, and NEEDS_RESET once the back-end has signalled an error descriptor.</remarks>
+    public DeviceStatus ReadStatus()
+    {
+        if (!_link.Has(ProtocolFeatures.Status) || (_lost is not null && _status == DeviceStatus.Reset))
+            return _status;
+        ulong status = Call(static (link, _) => link.Channel.Ask<ulong>(FrontEndRequest.GetStatus), 0);
+        return status <= byte.MaxValue
+            ? (DeviceStatus)status
+            : throw _link.Channel.Distrust(FrontEndRequest.GetStatus, $"GET_STATUS: status = 0x{status:x} is more than 8 bits");
+    }
+
+    /// <inheritdoc/>
+    public void WriteStatus(DeviceStatus status)
+    {
+        DeviceStatus before = _status;
+        _status = status;
+        if (status == DeviceStatus.Reset)
+            Reset();
+        else if ((status & ~before & DeviceStatus.DriverOk) != 0)
+            Tell(static (link, self) => self.Start(link, isResumed: false), this);
+        else
+            Tell(static (link, now) => SetStatus(link, now), status);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Always from the start of configuration space: libvhost-user pays no attention to the offset.</remarks>
+    public void ReadConfiguration(uint offset, Span<byte> destination)
+    {
+        RequireConfiguration();
+        ReadOnlySpan<byte> space = Call(static (link, at) => ConfigurationSpace.Read(link.Channel, at.DeviceId, at.End), (DeviceId, End: EndOf(offset, destination.Length)));
+        space.Slice((int)offset, destination.Length).CopyTo(destination);
+    }
+
+    /// <inheritdoc/>
+    public void WriteConfiguration(uint offset, ReadOnlySpan<byte> source)
+    {
+        RequireConfiguration();
+        EndOf(offset, source.Length);
+        Tell(static (link, what) => ConfigurationSpace.Write(link.Channel, what.offset, what.Bytes), (offset, Bytes: source.ToArray()));
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>The protocol has none: it counts what the back-end's CONFIG_CHANGE announced, up to now.</remarks>
+    public uint ReadConfigurationGeneration()
+    {
+        Tell(static (link, _) => link.Channel.ServeRequest(), 0);
+        return _configurationChanges;
+    }
+
+    /// <inheritdoc/>
+    public int ReadMaxQueueSize(int index) => (uint)index < (uint)_rings.Length ? _options.MaxQueueSize : 0;
+
+    /// <inheritdoc/>
+    /// <remarks>A queue that is enabled like this cannot be resumed when the back-end was started again.</remarks>
+    public void EnableQueue(int index, in QueueLayout layout) => Enable(index, layout, null);
+
+    /// <inheritdoc/>
+    public void EnableQueue(DriverQueue queue) => Enable(queue.Index, queue.Layout, queue);
+
+    /// <summary>Is not called: RING_RESET is not offered.</summary>
+    /// <exception cref="VhostUserException">Always.</exception>
+    public void ResetQueue(int index) =>
+        throw new VhostUserException(VhostUserFailure.Lacking, FrontEndRequest.None, $"queue {index} cannot be reset alone over vhost-user");
+
+    /// <inheritdoc/>
+    public void Notify(QueueNotification notification) => _rings[notification.Queue]?.Kick.Signal();
+
+    /// <summary>Takes the rings back if the back-end still answers, and leaves.</summary>
+    public void Dispose()
+    {
+        try
+        {
+            if (_lost is null)
+                StopRings(_link);
+        }
+        catch (Exception gone) when (gone is TransportException or LinuxException)
+        {
+            // It has let go of them, or never will.
+        }
+
+        _link.Dispose();
+        _poll.Dispose();
+        _inflight?.Dispose();
+        foreach (FrontEndRing? ring in _rings)
+            ring?.Dispose();
+        _memory.Dispose();
+    }
+
+    private void Enable(int index, in QueueLayout layout, DriverQueue? queue)
+    {
+        if ((uint)index >= (uint)_rings.Length)
+            throw new QueueException($"queue {index} does not exist: the back-end has {_rings.Length}");
+        FrontEndRing ring = _rings[index] ??= AddRing(index);
+        (ring.Layout, ring.Queue) = (layout, queue);
+    }
+
+    private FrontEndRing AddRing(int index)
+    {
+        var ring = new FrontEndRing();
+        WatchRing(index, ring);
+        return ring;
+    }
+
+    /// <summary>DRIVER_OK, as QEMU tells it: features, in-flight buffer, memory, rings, and then the status.</summary>
+    private void Start(BackEndLink link, bool isResumed)
+    {
+        link.SetFeatures(_accepted ?? default);
+        if (link.Has(ProtocolFeatures.InflightShmfd))
+        {
+            if (!isResumed)
+                AskInflightBuffer(link);
+            _inflight?.GiveTo(link.Channel);
+        }
+
+        if (!link.KnowsMemory)
+            _memory.ShowTo(link);
+        link.KnowsMemory = link.Has(ProtocolFeatures.ConfigureMemSlots);
+        for (int i = 0; i < _rings.Length; i++)
+        {
+            if (_rings[i] is { Layout: not null } ring)
+                ring.Start(link, i, isResumed ? WhereToResume(i, ring) : default, IsPacked);
+        }
+
+        SetStatus(link, _status);
+        link.Barrier();
+    }
+
+    private void AskInflightBuffer(BackEndLink link)
+    {
+        _inflight?.Dispose();
+        int queues = 1 + Array.FindLastIndex(_rings, ring => ring?.Layout is not null);
+        int size = _rings.Max(ring => ring?.Layout?.Size ?? 0);
+        _inflight = queues > 0 ? InflightBuffer.Ask(link.Channel, queues, size) : null;
+    }
+
+    private static void SetStatus(BackEndLink link, DeviceStatus status)
+    {
+        if (link.Has(ProtocolFeatures.Status))
+            link.Channel.Send(FrontEndRequest.SetStatus, (ulong)status);
+    }
+
+    /// <summary>A back-end that is gone needs no reset, and is not looked for to be given one.</summary>
+    private void Reset()
+    {
+        try
+        {
+            if (_lost is null)
+            {
+                StopRings(_link);
+                if (_link.Has(ProtocolFeatures.ResetDevice))
+                    _link.Channel.Send(FrontEndRequest.ResetDevice, []);
+                SetStatus(_link, DeviceStatus.Reset);
+            }
+        }
+        catch (VhostUserException lost) when (lost.Failure == VhostUserFailure.Lost && CanReconnect)
+        {
+            Lose(lost);
+        }
+
+        foreach (FrontEndRing? ring in _rings)
+            ring?.Forget();
+        _accepted = null;
+        _inflight?.Dispose();
+        _inflight = null;
+    }
+
+    private void StopRings(BackEndLink link)
+    {
+        for (int i = 0; i < _rings.Length; i++)
+            _rings[i]?.Stop(link, i);
+    }
+
+    private void RequireConfiguration()
+    {
+        if (!_link.Has(ProtocolFeatures.Config))
+            throw new VhostUserException(VhostUserFailure.Lacking, FrontEndRequest.GetConfig, "configuration space is out of reach: the protocol feature CONFIG was not offered, or withheld");
+    }
+
+    private static int EndOf(uint offset, int length) => offset <= MessageRule.MaxConfigBytes && length <= MessageRule.MaxConfigBytes - (int)offset
+        ? (int)offset + length
+        : throw new VhostUserException(VhostUserFailure.Lacking, FrontEndRequest.GetConfig, $"{length} bytes at {offset} of configuration space: vhost-user reaches {MessageRule.MaxConfigBytes}");
+
+    private void OnConfigurationChanged() => _configurationChanges++;
+}

@@ -1,0 +1,34 @@
+using VirtioSharp.Spec;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.FrontEnd;
+
+/// <summary>How a front-end deals with its back-end.</summary>
+public sealed record VhostUserFrontEndOptions
+{
+    /// <summary>Everything that works here.</summary>
+    public const ProtocolFeatures Implemented =
+        ProtocolFeatures.Mq | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
+        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status;
+
+    /// <summary>Parts of the protocol not to accept, though offered.</summary>
+    public ProtocolFeatures Withheld { get; init; }
+
+    /// <summary>Features of the device and the rings not to show the driver, though offered.</summary>
+    public FeatureSet WithheldFeatures { get; init; }
+
+    /// <summary>Memory for the driver's rings and buffers. What is not used costs nothing.</summary>
+    public int MemoryBytes { get; init; } = 16 << 20;
+
+    /// <summary>Most entries of a queue: the protocol does not tell what the back-end can take.</summary>
+    public int MaxQueueSize { get; init; } = 256;
+
+    /// <summary>The longest to wait for the answer to a message.</summary>
+    public TimeSpan ReplyTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long to try to reach a back-end again that closed the connection; zero does not try. Only one with a socket's path can be.</summary>
+    public TimeSpan ReconnectTimeout { get; init; }
+
+    /// <summary>The clock that waiting goes by.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+}
