@@ -21,7 +21,7 @@ public sealed partial class HelpTests
                 queue.Enqueue([.. command, name]);
         }
 
-        Assert.Equal(["vio", "vio serve", "vio demo", "vio trace", "vio proxy", "vio boot", "vio serve rng", "vio boot rng"], seen);
+        Assert.Equal(["vio", "vio serve", "vio demo", "vio trace", "vio proxy", "vio boot", "vio check", "vio serve rng", "vio boot rng"], seen);
     }
 
     [Fact]
