@@ -1,8 +1,11 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Boot;
+using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Cli.Probe;
 using VirtioSharp.Cli.Proxy;
+using VirtioSharp.Cli.Read;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
 using VirtioSharp.Linux;
@@ -44,10 +47,13 @@ internal static class Program
         var root = new RootCommand("VIRTIO for .NET: serve devices to virtual machines, and drive them without one.")
         {
             ServeCommand.Create(),
+            ProbeCommand.Create(),
+            ReadCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
             ProxyCommand.Create(),
             BootCommand.Create(),
+            CheckCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
             Example:

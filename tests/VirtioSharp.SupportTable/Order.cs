@@ -37,9 +37,12 @@ internal static class Order
         "Hostile driver",
         "Hostile device",
         "Hostile front-end",
+        "Hostile back-end",
+        "Front-end for drivers",
         "No allocation per request",
         "Proxy",
         "Reconnect",
+        "INFLIGHT_SHMFD",
         "REPLY_ACK",
         "MQ",
         "CONFIG",
@@ -62,6 +65,7 @@ internal static class Order
         "QEMU 7.2 MMIO",
         "QEMU 7.2 MMIO, legacy",
         "vhost-user",
+        "qemu-storage-daemon 7.2",
         "QEMU 7.2, Linux guest",
     ];
 
