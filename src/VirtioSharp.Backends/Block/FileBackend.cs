@@ -64,13 +64,7 @@ public sealed class FileBackend : IBlockBackend
     }
 
     /// <inheritdoc/>
-    public void Submit(BlockOperation operation)
-    {
-        Errno errno = Do(operation);
-        if (errno != Errno.None)
-            Tell(operation, errno);
-        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
-    }
+    public void Submit(BlockOperation operation) => Complete(operation, Do(operation));
 
     /// <inheritdoc/>
     public void Finish(int queue)
@@ -83,6 +77,17 @@ public sealed class FileBackend : IBlockBackend
     {
         _file.Dispose();
         _pieces.Dispose();
+    }
+
+    /// <summary>Whether the file takes an operation's buffers as they are.</summary>
+    internal bool Takes(BlockOperation operation) => _pieces.Takes(MemoryMarshal.Cast<BlockBuffer, IoVector>(operation.Buffers), operation.Offset);
+
+    /// <summary>Completes an operation, and says why if it failed.</summary>
+    internal void Complete(BlockOperation operation, Errno errno)
+    {
+        if (errno != Errno.None)
+            Tell(operation, errno);
+        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
     }
 
     private Errno Do(BlockOperation operation)
