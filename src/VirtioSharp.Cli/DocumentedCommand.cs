@@ -17,6 +17,9 @@ internal sealed class DocumentedCommand(string name, string description, string 
                 help.Action = new HelpWithNotes(action, rootNotes);
     }
 
+    /// <summary>Whether help was asked for.</summary>
+    public static bool IsHelp(ParseResult parsed) => parsed.Action is HelpWithNotes;
+
     private sealed class HelpWithNotes(HelpAction help, string rootNotes) : SynchronousCommandLineAction
     {
         public override int Invoke(ParseResult parsed)

@@ -3,6 +3,7 @@ using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Probe;
+using VirtioSharp.Cli.Proxy;
 using VirtioSharp.Cli.Read;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
@@ -49,6 +50,7 @@ internal static class Program
             ReadCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
+            ProxyCommand.Create(),
             BootCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
@@ -57,7 +59,7 @@ internal static class Program
             """);
         Terminal.SetUp();
         ParseResult parsed = root.Parse(arguments);
-        if (parsed.Errors.Count > 0)
+        if (parsed.Errors.Count > 0 && !DocumentedCommand.IsHelp(parsed)) // who asks for help need not know yet what is required
         {
             Console.Error.WriteLine($"vio: {ParseErrors.OneLine(parsed)}; see {HelpFor(parsed)}");
             return ExitCode.Usage;

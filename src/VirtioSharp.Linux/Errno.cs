@@ -58,8 +58,14 @@ public enum Errno
     /// <summary>This process has too many open files.</summary>
     EMFILE = 24,
 
+    /// <summary>The file would be too large.</summary>
+    EFBIG = 27,
+
     /// <summary>No space left.</summary>
     ENOSPC = 28,
+
+    /// <summary>The file system is read-only.</summary>
+    EROFS = 30,
 
     /// <summary>The reading end is closed.</summary>
     EPIPE = 32,
@@ -69,6 +75,9 @@ public enum Errno
 
     /// <summary>The kernel does not have this call.</summary>
     ENOSYS = 38,
+
+    /// <summary>There is less than there should be.</summary>
+    ENODATA = 61,
 
     /// <summary>Not a socket.</summary>
     ENOTSOCK = 88,

@@ -21,7 +21,12 @@ public sealed partial class HelpTests
                 queue.Enqueue([.. command, name]);
         }
 
-        Assert.Equal(["vio", "vio serve", "vio probe", "vio read", "vio demo", "vio trace", "vio boot", "vio serve rng", "vio read rng", "vio boot rng"], seen);
+        Assert.Equal(
+            [
+                "vio", "vio serve", "vio probe", "vio read", "vio demo", "vio trace", "vio proxy", "vio boot",
+                "vio serve rng", "vio serve blk", "vio read rng", "vio boot rng",
+            ],
+            seen);
     }
 
     [Fact]

@@ -278,7 +278,7 @@ public sealed class EventLoopTests : IDisposable
     public async Task Only_the_loops_thread_may_touch_a_running_loop()
     {
         using EventFd kick = EventFd.Create();
-        TaskCompletionSource started = new();
+        TaskCompletionSource started = new(TaskCreationOptions.RunContinuationsAsynchronously); // or the rest of the test would run on the loop's thread
         Deferred work = new(() => { });
         ILoopTimer timer = _loop.CreateTimer(() => { });
         _loop.Post(started.SetResult);

@@ -8,7 +8,8 @@ namespace VirtioSharp.Repository.Tests;
 /// <summary>What the documents say is so: their links lead somewhere, and a test runs each command of the README.</summary>
 public sealed partial class DocumentTests
 {
-    public static TheoryData<string> Documents => [.. Repository.Files("*.md").Select(Repository.Relative)];
+    // docs/support.md is made from a test run, and compared with the next one.
+    public static TheoryData<string> Documents => [.. Repository.Files("*.md").Select(Repository.Relative).Where(document => document != "docs/support.md")];
 
     [Theory]
     [MemberData(nameof(Documents))]

@@ -14,33 +14,37 @@ public sealed class SupportTableTests
     }
 
     [Fact]
-    public void A_cell_has_a_mark_for_each_class_that_proves_it()
+    public void A_row_of_marks_leads_to_the_classes_that_prove_it()
     {
-        string table = ReadmeTable.Render(
-            [
-                Test("N.RngTests", Outcome.Passed, "rng | loopback"),
-                Test("N.RngTests", Outcome.Passed, "rng | loopback"),
-                Test("N.BlockTests", Outcome.Passed, "disk | mmio"),
-            ],
-            type => type == "N.RngTests" ? "tests/RngTests.cs" : null);
+        var proofs = new Proofs(
+        [
+            Test("N.RngTests", Outcome.Passed, "Entropy, fast | loopback"),
+            Test("N.RngTests", Outcome.Passed, "Entropy, fast | loopback"),
+            Test("N.BlockTests+Split", Outcome.Passed, "disk | mmio"),
+        ]);
 
-        Assert.Equal("| | loopback | mmio |\n|---|---|---|\n| disk | — | ✔ |\n| rng | [✔](tests/RngTests.cs \"RngTests\") | — |\n", table);
+        string table = ReadmeTable.Render(proofs);
+        string page = SupportPage.Render(proofs, type => type == "N.RngTests" ? "../tests/RngTests.cs" : null);
+
+        Assert.Equal("| | loopback | mmio |\n|---|:---:|:---:|\n| [Entropy, fast](docs/support.md#entropy-fast) | ✔ | — |\n| [disk](docs/support.md#disk) | — | ✔ |\n", table);
+        Assert.EndsWith("\n## Entropy, fast\n\n- loopback: [RngTests](../tests/RngTests.cs)\n\n## disk\n\n- mmio: Split\n", page);
     }
 
     [Fact]
     public void Failing_and_skipped_proofs_are_shown_as_such()
     {
-        string table = ReadmeTable.Render(
-            [
-                Test("A", Outcome.Passed, "f | t"),
-                Test("B", Outcome.Passed, "f | t"),
-                Test("B", Outcome.Failed, "f | t"),
-                Test("C", Outcome.Skipped, "f | t"),
-                Test("C", Outcome.Passed, "f | t"),
-            ],
-            _ => null);
+        var proofs = new Proofs(
+        [
+            Test("A", Outcome.Passed, "f | t"),
+            Test("B", Outcome.Passed, "f | t"),
+            Test("B", Outcome.Failed, "f | t"),
+            Test("C", Outcome.Skipped, "f | t"),
+            Test("C", Outcome.Passed, "f | t"),
+            Test("C", Outcome.Skipped, "f | u"),
+        ]);
 
-        Assert.EndsWith("| f | ✔; ✘ failing: B; skipped: C |\n", table);
+        Assert.EndsWith("| [f](docs/support.md#f) | ✘ | skipped |\n", ReadmeTable.Render(proofs));
+        Assert.EndsWith("- t: A, B (✘ failing), C (skipped)\n- u: C (skipped)\n", SupportPage.Render(proofs, _ => null));
     }
 
     [Fact]

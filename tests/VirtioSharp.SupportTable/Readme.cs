@@ -1,26 +1,31 @@
+using System.Text.RegularExpressions;
+
 namespace VirtioSharp.SupportTable;
 
-/// <summary>The README.md in the working directory, which for <c>./test</c> is the repository.</summary>
-internal static class Readme
+/// <summary>The README's table and the page behind it, in the working directory, which for <c>./test</c> is the repository.</summary>
+internal static partial class Readme
 {
     private const string File = "README.md";
 
-    /// <summary>Null when the table is the run's; else one line that says what to do.</summary>
+    /// <summary>Null when both are the run's; else one line that says what to do.</summary>
     public static string? Check(TestRun run)
     {
-        string readme = Text();
-        return Updated(readme, run) is not { } updated ? "README.md has no support table: add <!-- support:begin --> and <!-- support:end -->"
-            : updated != readme ? "the README's support table is not what the tests prove: run ./test --write-table"
+        var proofs = new Proofs(run.Tests);
+        if (Updated(proofs) is not { } readme)
+            return "README.md has no support table: add <!-- support:begin --> and <!-- support:end -->";
+        return readme != Text(File) || Page(proofs) != Text(SupportPage.File)
+            ? $"the support table (README.md, {SupportPage.File}) is not what the tests prove: run ./test --write-table"
             : null;
     }
 
     public static void Write(TestRun run)
     {
-        string readme = Text();
-        if (Updated(readme, run) is { } updated)
+        var proofs = new Proofs(run.Tests);
+        if (Updated(proofs) is { } readme)
         {
-            System.IO.File.WriteAllText(File, updated);
-            Console.WriteLine(updated == readme ? "The README's support table was right." : "The README's support table is written.");
+            System.IO.File.WriteAllText(File, readme);
+            System.IO.File.WriteAllText(SupportPage.File, Page(proofs));
+            Console.WriteLine($"README.md and {SupportPage.File} say what the tests prove.");
         }
         else
         {
@@ -28,18 +33,30 @@ internal static class Readme
         }
     }
 
-    private static string? Updated(string readme, TestRun run) => ReadmeTable.Put(readme, ReadmeTable.Render(run.Tests, SourceFile));
+    private static string? Updated(Proofs proofs) => ReadmeTable.Put(Text(File), ReadmeTable.Render(proofs));
 
-    private static string Text() => System.IO.File.Exists(File) ? System.IO.File.ReadAllText(File) : "";
-
-    // A test class is in the file of its name: the house's rule, and quicker than asking the symbols.
-    private static string? SourceFile(string type)
+    private static string Page(Proofs proofs)
     {
-        string name = type[(type.LastIndexOf('.') + 1)..] + ".cs";
-        string[] files = [.. Directory.GetFiles("tests", name, SearchOption.AllDirectories).Select(path => path.Replace('\\', '/'))];
-        return files.Length == 1 ? files[0] : files.FirstOrDefault(path => IsIn(type, path));
+        ILookup<string, string> files = TestClasses();
+        return SupportPage.Render(proofs, type => FileOf(type, files) is { } path ? $"../{path}" : null);
     }
 
-    // Several classes may have one name; then folders are named like namespaces, which is the house's rule, too.
-    private static bool IsIn(string type, string path) => path.Replace('/', '.') == $"tests.{type}.cs";
+    private static string Text(string file) => System.IO.File.Exists(file) ? System.IO.File.ReadAllText(file) : "";
+
+    /// <summary>The files of the tests, by the classes declared in them: several may share a file, or a name.</summary>
+    private static ILookup<string, string> TestClasses() => Directory.GetFiles("tests", "*.cs", SearchOption.AllDirectories)
+        .Select(path => path.Replace('\\', '/'))
+        .Order(StringComparer.Ordinal)
+        .SelectMany(path => Declaration().Matches(System.IO.File.ReadAllText(path)).Select(match => (Name: match.Groups[1].Value, Path: path)))
+        .ToLookup(declared => declared.Name, declared => declared.Path);
+
+    // Where several classes have one name, folders are named like namespaces, which is the house's rule.
+    private static string? FileOf(string type, ILookup<string, string> files)
+    {
+        string[] found = [.. files[new ProvingClass(type, 0).ShortName].Distinct()];
+        return found.Length == 1 ? found[0] : found.FirstOrDefault(path => path.Replace('/', '.') == $"tests.{type}.cs");
+    }
+
+    [GeneratedRegex(@"^\s*(?:public |internal |sealed |static |abstract |partial )*class (\w+)", RegexOptions.Multiline)]
+    private static partial Regex Declaration();
 }

@@ -17,6 +17,8 @@ public sealed partial class VioProcess : IAsyncDisposable
 
     public const int SigTerm = 15;
 
+    public const int SigKill = 9;
+
     // Far beyond what any step takes, even with both cores busy; only a hang gets here.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
@@ -101,9 +103,12 @@ public sealed partial class VioProcess : IAsyncDisposable
     }
 
     /// <summary>Starts <c>vio serve rng</c> and waits until it listens at <paramref name="socketPath"/>.</summary>
-    public static async Task<VioProcess> ServeRngAsync(string socketPath, params string[] options)
+    public static Task<VioProcess> ServeRngAsync(string socketPath, params string[] options) => ServeAsync("rng", socketPath, options);
+
+    /// <summary>Starts <c>vio serve</c> for a device and waits until it listens at <paramref name="socketPath"/>.</summary>
+    public static async Task<VioProcess> ServeAsync(string device, string socketPath, params string[] options)
     {
-        VioProcess process = Start(["serve", "rng", "--socket-path", socketPath, .. options]);
+        VioProcess process = Start(["serve", device, "--socket-path", socketPath, .. options]);
         await process.WaitForLogAsync("listening on");
         return process;
     }

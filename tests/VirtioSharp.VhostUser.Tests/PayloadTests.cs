@@ -28,6 +28,9 @@ public sealed class PayloadTests
         Assert.Equal((12, 12, 268), (Unsafe.SizeOf<ConfigHeader>(), ConfigHeader.Bytes, MessageRule.MaxPayload));
 
     [Fact]
+    public void An_inflight_description_has_24_bytes() => Assert.Equal(24, Unsafe.SizeOf<InflightDescription>());
+
+    [Fact]
     public void No_payload_is_larger_than_what_is_kept_for_it()
     {
         for (uint request = 0; request < 100; request++)

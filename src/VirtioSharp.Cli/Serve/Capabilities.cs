@@ -5,7 +5,9 @@ internal static class Capabilities
 {
     public const string Option = "--print-capabilities";
 
-    public static string Of(IServedDevice device) => $$"""{"type": {{JsonEncodedText(device.Name)}}}""";
+    public static string Of(IServedDevice device) => device.Features is { } features
+        ? $$"""{"type": {{Text(device.Type)}}, "features": [{{string.Join(", ", features.Select(Text))}}]}"""
+        : $$"""{"type": {{Text(device.Type)}}}""";
 
-    private static string JsonEncodedText(string text) => $"\"{System.Text.Json.JsonEncodedText.Encode(text)}\"";
+    private static string Text(string text) => $"\"{System.Text.Json.JsonEncodedText.Encode(text)}\"";
 }

@@ -6,5 +6,6 @@ internal static class Catalog
     public static IReadOnlyList<IServedDevice> Devices { get; } =
     [
         new ServedRng(),
+        new ServedBlk(),
     ];
 }

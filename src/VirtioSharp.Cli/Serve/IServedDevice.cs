@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Device;
 
 namespace VirtioSharp.Cli.Serve;
@@ -6,8 +7,17 @@ namespace VirtioSharp.Cli.Serve;
 /// <summary>A device that <c>vio serve</c> has ready: its name, its options, and how to make one.</summary>
 internal interface IServedDevice
 {
-    /// <summary>The vhost-user convention's type: <c>vio serve NAME</c>, and the program name <c>vio-NAME</c>.</summary>
+    /// <summary><c>vio serve NAME</c>, the program name <c>vio-NAME</c>, and QEMU's <c>vhost-user-NAME-pci</c>.</summary>
     string Name { get; }
+
+    /// <summary>The vhost-user convention's type, where it is another word.</summary>
+    string Type => Name;
+
+    /// <summary>What the convention lets a program of this type say that it can do; null where it has no words for it.</summary>
+    IReadOnlyList<string>? Features => null;
+
+    /// <summary>Options that an example cannot do without.</summary>
+    string ExampleOptions => "";
 
     /// <summary>One line for <c>--help</c>.</summary>
     string Description { get; }
@@ -16,6 +26,8 @@ internal interface IServedDevice
     IEnumerable<Option> Options { get; }
 
     /// <summary>Makes the device.</summary>
+    /// <param name="arguments">Its options' values.</param>
+    /// <param name="log">For what goes wrong while it is served.</param>
     /// <exception cref="UserException">An option's value cannot be used.</exception>
-    VirtioDevice Create(ParseResult arguments);
+    VirtioDevice Create(ParseResult arguments, ILogger log);
 }

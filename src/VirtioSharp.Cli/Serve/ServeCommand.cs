@@ -69,7 +69,7 @@ internal sealed class ServeCommand
     {
         var command = new DocumentedCommand(device.Name, device.Description, $"""
             Example:
-              vio serve {device.Name} --socket-path /tmp/{device.Name}.sock
+              vio serve {device.Name} --socket-path /tmp/{device.Name}.sock{device.ExampleOptions}
               qemu-system-x86_64 … -object memory-backend-memfd,id=mem0,size=512M,share=on \
                 -machine q35,memory-backend=mem0 -chardev socket,id=c0,path=/tmp/{device.Name}.sock \
                 -device vhost-user-{device.Name}-pci,chardev=c0
@@ -133,8 +133,8 @@ internal sealed class ServeCommand
         string? path = arguments.GetValue(_socketPath) is { Length: > 0 } given ? given : null;
         int? fd = arguments.GetValue(_fd);
         if (path is null == fd is null)
-            throw new UserException($"give either --socket-path PATH or --fd N, as in: vio serve {device.Name} --socket-path /tmp/{device.Name}.sock", ExitCode.Usage);
-        Core.Device.VirtioDevice virtio = device.Create(arguments);
+            throw new UserException($"give either --socket-path PATH or --fd N, as in: vio serve {device.Name} --socket-path /tmp/{device.Name}.sock{device.ExampleOptions}", ExitCode.Usage);
+        Core.Device.VirtioDevice virtio = device.Create(arguments, log);
         try
         {
             if (path is not null)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Devices.Rng;
 using VirtioSharp.Linux;
@@ -33,7 +34,7 @@ internal sealed class ServedRng : IServedDevice
 
     public IEnumerable<Option> Options => [_source, _maxBytes, _period];
 
-    public VirtioDevice Create(ParseResult arguments)
+    public VirtioDevice Create(ParseResult arguments, ILogger log)
     {
         int period = arguments.GetValue(_period);
         if (period <= 0)

@@ -1,8 +1,6 @@
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
-using VirtioSharp.Core.Queues.Packed;
-using VirtioSharp.Core.Queues.Split;
 using VirtioSharp.Spec;
 
 namespace VirtioSharp.Core.Device;
@@ -138,6 +136,11 @@ public sealed class DeviceHost : IDeviceServices
         }
     }
 
+    /// <summary>From the next time it is enabled, a queue notes in <paramref name="region"/> what is in flight, and goes on from there.</summary>
+    /// <param name="index">Which.</param>
+    /// <param name="region">Mapped until the queue is disabled; null for not to.</param>
+    public void Track(int index, InflightRegion? region) => Slot(index).Inflight = region;
+
     /// <summary>The driver enables a queue.</summary>
     /// <param name="index">Which.</param>
     /// <param name="layout">Where it put it.</param>
@@ -182,6 +185,11 @@ public sealed class DeviceHost : IDeviceServices
     {
         QueueSlot slot = Slot(index);
         QueueSnapshot at = default;
+        while (slot.Queue is { Owed: > 0 } && Service(index))
+        {
+            // What a position does not tell must be served before it is given.
+        }
+
         Guard(index, () => at = slot.Remove());
         return at;
     }
@@ -321,9 +329,8 @@ public sealed class DeviceHost : IDeviceServices
         ? _slots[index]
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
-    private DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) => DriverFeatures.Has(Features.RingPacked)
-        ? new DeviceQueue<PackedDeviceRing>(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at)
-        : new DeviceQueue<SplitDeviceRing>(slot, layout, new GuestMemory(_memory), QueueOptions.From(DriverFeatures), at);
+    private DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
+        DeviceQueue.Attach(slot, layout, _memory, DriverFeatures, at);
 
     private void Start()
     {

@@ -1,6 +1,9 @@
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
+using VirtioSharp.Core.Queues.Packed;
+using VirtioSharp.Core.Queues.Split;
+using VirtioSharp.Spec;
 
 namespace VirtioSharp.Core.Queues;
 
@@ -18,11 +21,29 @@ internal enum ServiceOutcome
 /// <summary>The device's end of an enabled queue, whatever its ring format.</summary>
 internal abstract class DeviceQueue
 {
+    /// <summary>Takes hold of the ring that <paramref name="layout"/> describes, in the format that was negotiated.</summary>
+    /// <exception cref="QueueException">The ring cannot be: the message names the field.</exception>
+    public static DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, MemoryMap map, FeatureSet features, QueueSnapshot at)
+    {
+        var memory = new GuestMemory(map);
+        QueueOptions options = QueueOptions.From(features) with { Inflight = slot.Inflight };
+        return (features.Has(Features.RingPacked), slot.Inflight is not null) switch
+        {
+            (false, false) => new DeviceQueue<SplitDeviceRing>(slot, layout, memory, options, at),
+            (true, false) => new DeviceQueue<PackedDeviceRing>(slot, layout, memory, options, at),
+            (false, true) => new DeviceQueue<TrackedSplitRing>(slot, layout, memory, options, at),
+            (true, true) => new DeviceQueue<TrackedPackedRing>(slot, layout, memory, options, at),
+        };
+    }
+
     /// <summary>Where the device stands in the ring.</summary>
     public abstract QueueSnapshot Snapshot { get; }
 
     /// <summary>Whether the device has lost the queue: what it still holds is abandoned.</summary>
     public bool IsStopped { get; private set; }
+
+    /// <summary>Chains that an earlier life of the device took and that are not served yet.</summary>
+    public abstract int Owed { get; }
 
     /// <summary>Chains that the device holds.</summary>
     public int Held { get; private protected set; }
@@ -84,6 +105,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     }
 
     public override QueueSnapshot Snapshot => _ring.Snapshot;
+
+    public override int Owed => _ring.Owed;
 
     public override bool HasAvailable() => _ring.HasAvailable();
 

@@ -18,6 +18,9 @@ internal interface IDeviceRing<TSelf>
     /// <summary>Where the device stands; <see cref="Attach"/> goes on from there.</summary>
     QueueSnapshot Snapshot { get; }
 
+    /// <summary>Chains that an earlier life of the device took and did not complete; they are popped first.</summary>
+    int Owed { get; }
+
     /// <summary>Takes the next available chain. Its buffers, or its fault, are in <paramref name="segments"/>.</summary>
     /// <returns>False when nothing is available.</returns>
     /// <exception cref="QueueException">The ring itself is broken; nothing in it can be trusted any more.</exception>

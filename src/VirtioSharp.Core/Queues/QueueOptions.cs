@@ -8,6 +8,9 @@ internal readonly record struct QueueOptions(bool Indirect, bool EventIdx, bool 
     /// <summary>0, or the driver's ring lies in one piece with its device area aligned to this (§2.7.2).</summary>
     public int LegacyAlignment { get; init; }
 
+    /// <summary>Where the device notes what is in flight, if it does.</summary>
+    public InflightRegion? Inflight { get; init; }
+
     public static QueueOptions From(FeatureSet features) => new(
         features.Has(Features.IndirectDesc),
         features.Has(Features.EventIdx),

@@ -24,6 +24,9 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     /// <summary>How it was laid out when it was enabled.</summary>
     public QueueLayout Layout { get; set; }
 
+    /// <summary>Where the device notes what is in flight in the queue, if it does.</summary>
+    public InflightRegion? Inflight { get; set; }
+
     /// <summary>Where the device stands in the queue, or stood when it had to stop.</summary>
     public QueueSnapshot At => Queue?.Snapshot ?? _at;
 

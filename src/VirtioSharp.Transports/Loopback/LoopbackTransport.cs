@@ -3,7 +3,6 @@ using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
-using VirtioSharp.Spec.Split;
 
 namespace VirtioSharp.Transports.Loopback;
 
@@ -132,11 +131,8 @@ public sealed class LoopbackTransport : IDriverTransport
     /// <summary>All that gets through a legacy interface: the number of the page where the ring starts.</summary>
     private QueueLayout FromPage(int index, in QueueLayout layout)
     {
-        uint page = (uint)(layout.DescriptorArea.Value / (uint)LegacyAlignment);
-        int size = Host.Traits.Queues[index].MaxSize;
-        LegacyLayout legacy = LegacyLayout.Of(size, LegacyAlignment);
-        var start = new GuestAddress((ulong)page * (uint)LegacyAlignment);
-        return new QueueLayout(size, start, start.Plus((ulong)legacy.DriverAreaOffset), start.Plus((ulong)legacy.DeviceAreaOffset));
+        ulong page = (uint)(layout.DescriptorArea.Value / (uint)LegacyAlignment);
+        return LegacyRing.At(page * (uint)LegacyAlignment, (uint)Host.Traits.Queues[index].MaxSize, (uint)LegacyAlignment);
     }
 
     private void Flush()
@@ -148,31 +144,18 @@ public sealed class LoopbackTransport : IDriverTransport
     /// <summary>The line from the device back to its driver.</summary>
     private sealed class Wiring(int queues) : IInterrupt
     {
-        private readonly bool[] _interrupts = new bool[queues];
-        private bool _configurationChanged;
+        private readonly PendingNotifications _pending = new(queues);
 
         public int ConfigurationChanges { get; private set; }
 
-        public void SignalUsed(int queue) => _interrupts[queue] = true;
+        public void SignalUsed(int queue) => _pending[queue] = true;
 
         public void SignalConfigurationChange()
         {
             ConfigurationChanges++;
-            _configurationChanged = true;
+            _pending.Configuration = true;
         }
 
-        public InterruptSource Take(ReadOnlySpan<InterruptSource> sources)
-        {
-            foreach (InterruptSource source in sources)
-            {
-                ref bool pending = ref (source.IsQueue ? ref _interrupts[source.QueueIndex] : ref _configurationChanged);
-                if (!pending)
-                    continue;
-                pending = false;
-                return source;
-            }
-
-            return InterruptSource.None;
-        }
+        public InterruptSource Take(ReadOnlySpan<InterruptSource> sources) => _pending.Take(sources);
     }
 }

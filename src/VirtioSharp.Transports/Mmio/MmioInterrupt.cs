@@ -12,23 +12,17 @@ internal sealed class MmioInterrupt(MmioWindow window, IInterruptLine line, Time
     /// <summary>Looks at a raised line without a reason before they are spaced: somebody else's, or stuck.</summary>
     private const int LooksInVain = 16;
 
-    private bool[] _used = [];
-    private bool _configurationChanged;
+    private readonly PendingNotifications _pending = new();
 
     /// <summary>A queue was enabled.</summary>
     public void Watch(int queue)
     {
-        if (queue >= _used.Length)
-            Array.Resize(ref _used, queue + 1);
-        _used[queue] = false;
+        _pending.Grow(queue + 1);
+        _pending[queue] = false;
     }
 
     /// <summary>The device was reset.</summary>
-    public void Forget()
-    {
-        Array.Clear(_used);
-        _configurationChanged = false;
-    }
+    public void Forget() => _pending.Clear();
 
     public InterruptSource Wait(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout)
     {
@@ -38,7 +32,7 @@ internal sealed class MmioInterrupt(MmioWindow window, IInterruptLine line, Time
             bool raised = line.IsRaised;
             if (raised)
                 Collect();
-            InterruptSource taken = Take(sources);
+            InterruptSource taken = _pending.Take(sources);
             TimeSpan left = timeout - time.GetElapsedTime(start);
             if (taken != InterruptSource.None || (looks > 0 && left <= TimeSpan.Zero))
                 return taken;
@@ -58,23 +52,7 @@ internal sealed class MmioInterrupt(MmioWindow window, IInterruptLine line, Time
             return;
         window.Write(MmioRegister.InterruptAcknowledge, (uint)events);
         if ((events & InterruptStatus.UsedBuffer) != 0)
-            Array.Fill(_used, true);
-        _configurationChanged |= (events & InterruptStatus.ConfigurationChange) != 0;
-    }
-
-    private InterruptSource Take(ReadOnlySpan<InterruptSource> sources)
-    {
-        foreach (InterruptSource source in sources)
-        {
-            if (source.IsQueue && source.QueueIndex >= _used.Length)
-                continue; // not enabled
-            ref bool pending = ref (source.IsQueue ? ref _used[source.QueueIndex] : ref _configurationChanged);
-            if (!pending)
-                continue;
-            pending = false;
-            return source;
-        }
-
-        return InterruptSource.None;
+            _pending.AddAllQueues();
+        _pending.Configuration |= (events & InterruptStatus.ConfigurationChange) != 0;
     }
 }

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Mmio;
@@ -90,7 +89,7 @@ public sealed class VirtioMmioFunction : IRegisterWindow
     public uint Read(ulong offset, int width)
     {
         if (offset >= MmioRegister.DeviceConfiguration)
-            return ReadConfiguration(offset - MmioRegister.DeviceConfiguration, width);
+            return ConfigurationAccess.Read(Host, offset - MmioRegister.DeviceConfiguration, width);
         return width == 4 && (offset & 3) == 0 ? ReadRegister((int)offset) : 0;
     }
 
@@ -98,7 +97,7 @@ public sealed class VirtioMmioFunction : IRegisterWindow
     public void Write(ulong offset, int width, uint value)
     {
         if (offset >= MmioRegister.DeviceConfiguration)
-            WriteConfiguration(offset - MmioRegister.DeviceConfiguration, width, value);
+            ConfigurationAccess.Write(Host, offset - MmioRegister.DeviceConfiguration, width, value);
         else if (width == 4 && (offset & 3) == 0)
             WriteRegister((int)offset, value);
     }
@@ -183,25 +182,6 @@ public sealed class VirtioMmioFunction : IRegisterWindow
         _queues.Reset();
         (_deviceFeaturesSelect, _driverFeaturesSelect) = (0, 0);
         _interrupt.Acknowledge((InterruptStatus)byte.MaxValue); // last: queues that are stopped may still have signalled
-    }
-
-    private uint ReadConfiguration(ulong offset, int width)
-    {
-        if (offset > int.MaxValue || width is not (1 or 2 or 4))
-            return 0;
-        Span<byte> bytes = stackalloc byte[4];
-        bytes.Clear();
-        Host.ReadConfiguration((uint)offset, bytes[..width]);
-        return BinaryPrimitives.ReadUInt32LittleEndian(bytes);
-    }
-
-    private void WriteConfiguration(ulong offset, int width, uint value)
-    {
-        if (offset > int.MaxValue || width is not (1 or 2 or 4))
-            return;
-        Span<byte> bytes = stackalloc byte[4];
-        BinaryPrimitives.WriteUInt32LittleEndian(bytes, value);
-        Host.WriteConfiguration((uint)offset, bytes[..width]);
     }
 
     /// <summary>The loop as the host sees it: while a queue waits for its next turn, no alarm may be later than now.</summary>

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Spec;
 
@@ -17,8 +16,8 @@ internal sealed class VirtioPciDevice
         int queues = device.Traits.Queues.Count;
         _doorbells = new Action?[queues];
         Interrupts = new VirtioPciInterrupts(queues, lineChanged);
-        Clock = new VirtioPciClock(options.Time, workChanged);
-        Host = new DeviceHost(device, Interrupts, Clock, options);
+        Loop = new InProcessLoop(options.Time, workChanged);
+        Host = new DeviceHost(device, Interrupts, Loop, options);
         Queues = [.. Enumerable.Range(0, queues).Select(index => new VirtioPciQueue(this, index))];
     }
 
@@ -26,7 +25,7 @@ internal sealed class VirtioPciDevice
 
     public VirtioPciInterrupts Interrupts { get; }
 
-    public VirtioPciClock Clock { get; }
+    public InProcessLoop Loop { get; }
 
     public VirtioPciQueue[] Queues { get; }
 
@@ -55,7 +54,7 @@ internal sealed class VirtioPciDevice
         foreach (VirtioPciQueue queue in Queues)
             queue.Reset();
         Interrupts.Reset();
-        Clock.ClearAlarm();
+        Loop.ClearAlarm();
         HasMore = false;
         Resets++;
     }
@@ -74,26 +73,17 @@ internal sealed class VirtioPciDevice
     /// <summary>Serves what waits for another turn, and the device's alarm.</summary>
     public void Work()
     {
-        Clock.ClearAlarm();
+        Loop.ClearAlarm();
         HasMore = false;
         for (int queue = 0; queue < Queues.Length; queue++)
             Serve(queue, Host.Service(queue));
     }
 
-    /// <summary>Reads device configuration space, in the byte order of the bus and of any guest that runs here.</summary>
-    public uint ReadConfiguration(uint offset, int width)
-    {
-        Span<byte> bytes = stackalloc byte[4];
-        bytes.Clear();
-        Host.ReadConfiguration(offset, bytes[..width]);
-        return BinaryPrimitives.ReadUInt32LittleEndian(bytes);
-    }
+    public uint ReadConfiguration(ulong offset, int width) => ConfigurationAccess.Read(Host, offset, width);
 
-    public void WriteConfiguration(uint offset, int width, uint value)
+    public void WriteConfiguration(ulong offset, int width, uint value)
     {
-        Span<byte> bytes = stackalloc byte[4];
-        BinaryPrimitives.WriteUInt32LittleEndian(bytes, value);
-        Host.WriteConfiguration(offset, bytes[..width]);
+        ConfigurationAccess.Write(Host, offset, width, value);
         Flush();
     }
 
@@ -108,9 +98,7 @@ internal sealed class VirtioPciDevice
 
     private void Flush()
     {
-        if (!Clock.NeedsFlush)
-            return;
-        Clock.ClearFlush();
-        Host.Flush();
+        if (Loop.TakeFlush())
+            Host.Flush();
     }
 }

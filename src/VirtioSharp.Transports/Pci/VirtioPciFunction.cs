@@ -56,7 +56,7 @@ public sealed class VirtioPciFunction : SoftwarePciFunction
     public IInterrupt Interrupts => _device.Interrupts;
 
     /// <inheritdoc/>
-    public override TimeSpan? UntilWork => _device.Clock.NeedsFlush || _device.HasMore ? TimeSpan.Zero : _device.Clock.UntilAlarm;
+    public override TimeSpan? UntilWork => _device.Loop.NeedsFlush || _device.HasMore ? TimeSpan.Zero : _device.Loop.UntilAlarm;
 
     /// <inheritdoc/>
     protected override bool WantsInterrupt => _device.Interrupts.HasStatus;

@@ -1,6 +1,5 @@
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Pci;
-using VirtioSharp.Transports.Pci.Software;
 
 namespace VirtioSharp.Transports.Pci;
 
@@ -8,16 +7,16 @@ namespace VirtioSharp.Transports.Pci;
 internal static class VirtioPciIdentity
 {
     /// <summary>Of a function with only the modern interface: numbers that no legacy driver matches.</summary>
-    public static PciIdentity OfModern(DeviceId type)
+    public static PciFunctionIdentity OfModern(DeviceId type)
     {
         ushort device = (ushort)(VirtioPci.ModernDeviceIdBase + (ushort)type);
-        return new(VirtioPci.VendorId, device, VirtioPci.VendorId, device, Revision: 1, ClassOf(type));
+        return new(VirtioPci.VendorId, device, Revision: 1, ClassOf(type), VirtioPci.VendorId, device);
     }
 
     /// <summary>Of a function with the legacy interface: revision 0, and the device type as subsystem id.</summary>
     /// <exception cref="ArgumentException">The device type came after the legacy interface.</exception>
-    public static PciIdentity OfLegacy(DeviceId type) => VirtioPci.TryGetTransitionalDeviceId(type, out ushort device)
-        ? new(VirtioPci.VendorId, device, VirtioPci.VendorId, (ushort)type, Revision: 0, ClassOf(type))
+    public static PciFunctionIdentity OfLegacy(DeviceId type) => VirtioPci.TryGetTransitionalDeviceId(type, out ushort device)
+        ? new(VirtioPci.VendorId, device, Revision: 0, ClassOf(type), VirtioPci.VendorId, (ushort)type)
         : throw new ArgumentException($"device type {(ushort)type} ({type}) has no legacy interface", nameof(type));
 
     private static uint ClassOf(DeviceId type) => type switch

@@ -1,4 +1,5 @@
 using System.Numerics;
+using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
@@ -13,18 +14,19 @@ internal sealed class VirtioPciQueue(VirtioPciDevice device, int index)
 {
     private readonly int _maxSize = Math.Min(device.Host.Traits.Queues[index].MaxSize, SplitLayout.MaxQueueSize);
     private int? _claimedSize;
+    private ulong _descriptorArea, _driverArea, _deviceArea;
 
     /// <summary>Whether the driver has enabled it. Stays so when NEEDS_RESET has stopped the device: only a reset disables.</summary>
     public bool IsEnabled { get; private set; }
 
     /// <summary>The descriptor area.</summary>
-    public ulong DescriptorArea { get; set; }
+    public ref ulong DescriptorArea => ref _descriptorArea;
 
     /// <summary>The driver area.</summary>
-    public ulong DriverArea { get; set; }
+    public ref ulong DriverArea => ref _driverArea;
 
     /// <summary>The device area.</summary>
-    public ulong DeviceArea { get; set; }
+    public ref ulong DeviceArea => ref _deviceArea;
 
     /// <summary>The page that a legacy driver has put the queue in; 0 when it is not enabled.</summary>
     public uint Page { get; private set; }
@@ -54,10 +56,16 @@ internal sealed class VirtioPciQueue(VirtioPciDevice device, int index)
         Reset();
         if (page == 0)
             return;
-        ulong start = (ulong)page * LegacyPciRegister.PageBytes;
-        LegacyLayout layout = LegacyLayout.Of(LargestSize);
-        (DescriptorArea, DriverArea, DeviceArea) = (start, start + (ulong)layout.DriverAreaOffset, start + (ulong)layout.DeviceAreaOffset);
-        Enable();
+        try
+        {
+            QueueLayout layout = LegacyRing.At((ulong)page * LegacyPciRegister.PageBytes, (uint)LargestSize, LegacyPciRegister.PageBytes);
+            IsEnabled = device.Host.TryEnableQueue(index, layout);
+        }
+        catch (QueueException refused)
+        {
+            device.Host.Fail(index, refused);
+        }
+
         Page = IsEnabled ? page : 0;
     }
 

@@ -4,6 +4,7 @@ using System.Text;
 using VirtioSharp.Spec.Mmio;
 using VirtioSharp.Spec.Pci;
 using VirtioSharp.Transports.Pci;
+using VirtioSharp.Transports.Pci.Modern;
 
 namespace VirtioSharp.Transports.Tracing;
 
@@ -35,11 +36,16 @@ public sealed class RegisterNames
     public static RegisterNames ModernPci(IPciFunction function, int bar)
     {
         var names = new RegisterNames();
-        int at = function.ReadConfiguration(PciConfigurationRegister.CapabilityPointer, 1) is var first ? (int)first & 0xFC : 0;
-        for (int left = PciConfigurationRegister.Size / 4; at >= PciConfigurationRegister.FirstCapability && left > 0; left--)
+        foreach (PciCapability capability in PciCapabilityWalk.Read(function))
         {
-            names.AddCapability(function, at, bar);
-            at = (int)function.ReadConfiguration(at + 1, 1) & 0xFC;
+            if (capability.Id == PciCapabilityId.MsiX)
+                names.AddVectors(function, capability.Position, bar);
+        }
+
+        foreach (VirtioPciCapability capability in VirtioPciCapability.ReadAll(function, []))
+        {
+            if (capability.Bar == bar)
+                names.AddStructure(capability);
         }
 
         return names;
@@ -59,34 +65,29 @@ public sealed class RegisterNames
         return "";
     }
 
-    private void AddCapability(IPciFunction function, int at, int bar)
+    private void AddVectors(IPciFunction function, int at, int bar)
     {
-        var id = (PciCapabilityId)function.ReadConfiguration(at, 1);
-        if (id == PciCapabilityId.MsiX)
-        {
-            uint table = function.ReadConfiguration(at + MsixLayout.TableOffset, 4);
-            uint vectors = (function.ReadConfiguration(at + MsixLayout.ControlOffset, 2) & MsixLayout.SizeMask) + 1;
-            if ((table & MsixLayout.BarMask) == bar)
-                _areas.Add((table & ~MsixLayout.BarMask, vectors * MsixLayout.EntryBytes, "MSI-X table"));
-        }
+        uint table = function.ReadConfiguration(at + MsixLayout.TableOffset, 4);
+        uint vectors = (function.ReadConfiguration(at + MsixLayout.ControlOffset, 2) & MsixLayout.SizeMask) + 1;
+        if ((table & MsixLayout.BarMask) == bar)
+            _areas.Add((table & ~MsixLayout.BarMask, vectors * MsixLayout.EntryBytes, "MSI-X table"));
+    }
 
-        if (id != PciCapabilityId.Vendor || function.ReadConfiguration(at + VirtioPciCapabilityLayout.Bar, 1) != bar)
-            return;
-        ulong start = function.ReadConfiguration(at + VirtioPciCapabilityLayout.Offset, 4);
-        ulong length = function.ReadConfiguration(at + VirtioPciCapabilityLayout.AreaLength, 4);
-        switch ((VirtioPciCapabilityType)function.ReadConfiguration(at + VirtioPciCapabilityLayout.Type, 1))
+    private void AddStructure(VirtioPciCapability capability)
+    {
+        switch (capability.Type)
         {
             case VirtioPciCapabilityType.CommonConfiguration:
-                Add(typeof(CommonConfigurationRegister), start, CommonConfigurationRegister.Size, "common.");
+                Add(typeof(CommonConfigurationRegister), capability.Offset, CommonConfigurationRegister.Size, "common.");
                 break;
             case VirtioPciCapabilityType.Notification:
-                _areas.Add((start, length, "notify"));
+                _areas.Add((capability.Offset, capability.Length, "notify"));
                 break;
             case VirtioPciCapabilityType.InterruptStatus:
-                _areas.Add((start, length, "ISR status"));
+                _areas.Add((capability.Offset, capability.Length, "ISR status"));
                 break;
             case VirtioPciCapabilityType.DeviceConfiguration:
-                _areas.Add((start, length, "device configuration"));
+                _areas.Add((capability.Offset, capability.Length, "device configuration"));
                 break;
             default:
                 break;

@@ -18,6 +18,9 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
     public DeviceId DeviceId => inner.DeviceId;
 
     /// <inheritdoc/>
+    public uint VendorId => inner.VendorId;
+
+    /// <inheritdoc/>
     public int QueueCount => inner.QueueCount;
 
     /// <inheritdoc/>

@@ -31,14 +31,12 @@ public sealed class TracingWindow(IRegisterWindow inner, Walk walk, string place
         Explain(step, offset, width, "←", value);
     }
 
-    private static uint RegisterMask(int width) => width == 4 ? uint.MaxValue : (1u << 8 * width) - 1;
-
     private void Explain(WalkStep? step, ulong offset, int width, string arrow, uint value)
     {
         if (step is null)
             return;
         walk.Pause();
-        step.Lines.Add(string.Create(CultureInfo.InvariantCulture, $"{place}+0x{offset:x} {names.Of(offset)} {arrow} 0x{(value & RegisterMask(width)).ToString($"x{2 * width}", CultureInfo.InvariantCulture)}"));
+        step.Lines.Add(string.Create(CultureInfo.InvariantCulture, $"{place}+0x{offset:x} {names.Of(offset)} {arrow} 0x{(value & RegisterAccess.AllOnes(width)).ToString($"x{2 * width}", CultureInfo.InvariantCulture)}"));
         walk.Resume();
     }
 }

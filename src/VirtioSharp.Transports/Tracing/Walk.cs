@@ -89,6 +89,23 @@ public sealed class Walk
         return step;
     }
 
+    /// <summary>A step that was measured elsewhere, after all steps so far.</summary>
+    /// <param name="side">Whose work it was.</param>
+    /// <param name="name">What was done.</param>
+    /// <param name="section">Where the specification has it, or empty.</param>
+    /// <param name="depth">0 for the outermost.</param>
+    /// <param name="start">From the beginning of the walk.</param>
+    /// <param name="duration">How long it took.</param>
+    /// <param name="details">What it touched, a line each.</param>
+    public void Add(WalkSide side, string name, string section, int depth, TimeSpan start, TimeSpan duration, IEnumerable<string> details)
+    {
+        if (!IsRecording || _steps.Count == MaxSteps)
+            return;
+        var step = new WalkStep(side, name, section, depth, start) { Duration = duration };
+        step.Lines.AddRange(details);
+        _steps.Add(step);
+    }
+
     /// <summary>Stops the walk's clock until <see cref="Resume"/>.</summary>
     public void Pause() => _pausedSince = Stopwatch.GetTimestamp();
 
@@ -100,7 +117,7 @@ public sealed class Walk
 
     private WalkStep Open(WalkSide side, string name, string section, TimeSpan start)
     {
-        var step = new WalkStep(side, name, section, _open.TryPeek(out WalkStep? parent) ? parent : null, start);
+        var step = new WalkStep(side, name, section, _open.TryPeek(out WalkStep? parent) ? parent.Depth + 1 : 0, start);
         _steps.Add(step);
         _open.Push(step);
         return step;

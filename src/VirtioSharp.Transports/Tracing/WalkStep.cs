@@ -3,11 +3,8 @@ namespace VirtioSharp.Transports.Tracing;
 /// <summary>One step on a request's way.</summary>
 public sealed class WalkStep
 {
-    internal WalkStep(WalkSide side, string name, string section, WalkStep? parent, TimeSpan start)
-    {
-        (Side, Name, Section, Start) = (side, name, section, start);
-        Depth = parent is null ? 0 : parent.Depth + 1;
-    }
+    internal WalkStep(WalkSide side, string name, string section, int depth, TimeSpan start) =>
+        (Side, Name, Section, Depth, Start) = (side, name, section, depth, start);
 
     /// <summary>Whose work it is.</summary>
     public WalkSide Side { get; }

@@ -15,7 +15,7 @@ internal static partial class Log
     public static partial void Broken(this ILogger log, string reason);
 
     [LoggerMessage(4, LogLevel.Debug, "{Request}, {Size} bytes, {Fds} fds")]
-    public static partial void Message(this ILogger log, string request, uint size, int fds);
+    public static partial void Message(this ILogger log, string request, int size, int fds);
 
     [LoggerMessage(5, LogLevel.Information, "driver ready, features {Features}")]
     public static partial void DriverReady(this ILogger log, string features);

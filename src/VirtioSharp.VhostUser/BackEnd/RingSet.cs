@@ -19,6 +19,7 @@ internal sealed class RingSet : IDisposable
     private readonly SessionRecorder _recorder;
     private readonly ILogger _log;
     private readonly Vring[] _rings;
+    private InflightBuffer? _inflight;
 
     public RingSet(DeviceHost host, EventLoop loop, MemoryTable memory, SessionRecorder recorder, ILogger log)
     {
@@ -30,6 +31,8 @@ internal sealed class RingSet : IDisposable
 
     /// <summary>What the driver accepted.</summary>
     public FeatureSet Features { get; private set; }
+
+    public bool IsPacked => Features.Has(Spec.Features.RingPacked);
 
     public Vring this[int index] => _rings[index];
 
@@ -86,11 +89,35 @@ internal sealed class RingSet : IDisposable
         return at;
     }
 
-    /// <summary>Back to the beginning: the device, and every ring.</summary>
-    public void Reset()
+    /// <summary>From now on the rings note here what is in flight, and go on with what is noted.</summary>
+    /// <returns>False when a ring should run but cannot.</returns>
+    public bool Track(InflightBuffer inflight)
     {
         foreach (Vring ring in _rings)
+        {
+            ring.Pause();
+            _host.Track(ring.Index, null);
+        }
+
+        _inflight?.Dispose();
+        _inflight = inflight;
+        return RunAll();
+    }
+
+    /// <summary>Back to the beginning: the device, and every ring.</summary>
+    /// <param name="forget">Whether nothing is in flight any more in any ring. If not, that is so for those that are started:
+    /// a machine that pauses stops its rings, says status 0 as well, and goes on with what is noted.</param>
+    public void Reset(bool forget)
+    {
+        foreach (Vring ring in _rings)
+        {
+            bool clear = forget || ring.IsStarted;
             ring.Reset();
+            if (clear)
+                _inflight?.Forget(ring.Index, IsPacked);
+            _host.Track(ring.Index, null);
+        }
+
         _host.Reset();
     }
 
@@ -115,6 +142,7 @@ internal sealed class RingSet : IDisposable
     {
         foreach (Vring ring in _rings)
             ring.Dispose();
+        _inflight?.Dispose();
     }
 
     private bool TryRun(Vring ring)
@@ -130,8 +158,13 @@ internal sealed class RingSet : IDisposable
 
         try
         {
+            InflightRegion? region = _inflight?.RegionOf(ring.Index, IsPacked);
+            bool goesOn = region is { IsNew: false };
             StartDevice();
+            _host.Track(ring.Index, region);
             ring.Run();
+            if (goesOn)
+                ring.SignalCall(); // whoever died may not have told of the last it completed
             _recorder.RingRuns(ring.Index, ring.Size);
             return true;
         }

@@ -65,6 +65,8 @@ internal sealed record MessageRule(string Name, int MinSize, int MaxSize, int Ma
         Add(FrontEndRequest.AddMemReg, "ADD_MEM_REG", 8 + Region, fds: 1, requires: ProtocolFeatures.ConfigureMemSlots);
         // A front-end may send the region's descriptor along when it removes it; it is closed.
         Add(FrontEndRequest.RemMemReg, "REM_MEM_REG", 8 + Region, fds: 1, requires: ProtocolFeatures.ConfigureMemSlots);
+        Add(FrontEndRequest.GetInflightFd, "GET_INFLIGHT_FD", InflightDescription.Bytes, requires: ProtocolFeatures.InflightShmfd, reply: true);
+        Add(FrontEndRequest.SetInflightFd, "SET_INFLIGHT_FD", InflightDescription.Bytes, fds: 1, requires: ProtocolFeatures.InflightShmfd);
         Add(FrontEndRequest.SetStatus, "SET_STATUS", U64, requires: ProtocolFeatures.Status);
         Add(FrontEndRequest.GetStatus, "GET_STATUS", requires: ProtocolFeatures.Status, reply: true);
         return rules;

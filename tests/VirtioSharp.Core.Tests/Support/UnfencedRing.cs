@@ -57,7 +57,7 @@ internal unsafe struct UnfencedDriver : IDriverRing<UnfencedDriver>
 
     public readonly bool RearmInterrupts() => Unfenced.Rearm(Host, Unfenced.NoInterrupt, Unfenced.Used, _taken, _fenced);
 
-    public readonly QueueSnapshot ResumeAt(bool isTracked) => throw new NotSupportedException();
+    public readonly QueueSnapshot ResumeAt(bool isTracked) => default;
 }
 
 internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>
@@ -74,6 +74,8 @@ internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>
     }
 
     public readonly QueueSnapshot Snapshot => default;
+
+    public readonly int Owed => 0;
 
     public static UnfencedDevice Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at) =>
         memory.TryTranslate(layout.DescriptorArea.Value, 4 * 64, out byte* host) ? new(host, options.EventIdx) : throw new InvalidOperationException();

@@ -6,7 +6,7 @@ using Xunit;
 namespace VirtioSharp.Transports.Tests.Mmio;
 
 /// <summary>Device configuration from 0x100 on, at both ends.</summary>
-[Proves("Device configuration", "in-process MMIO")]
+[Proves("Configuration space", "in-process MMIO")]
 public sealed class ConfigurationSpaceTests
 {
     private const ulong Start = MmioRegister.DeviceConfiguration;
@@ -90,7 +90,7 @@ public sealed class ConfigurationSpaceTests
     }
 
     [Fact]
-    [Proves("Device configuration", "in-process MMIO, legacy")]
+    [Proves("Configuration space", "in-process MMIO, legacy")]
     public void A_legacy_window_is_read_byte_by_byte()
     {
         using var panel = new Panel(MmioVersion.Legacy);

@@ -288,4 +288,19 @@ public sealed class LegacyRegisterTests : IDisposable
     }
 
     public void Dispose() => _hand.Dispose();
+
+    [Fact]
+    [Proves("Hostile driver", "in-process PCI, legacy")]
+    public void A_page_for_a_queue_whose_format_has_no_pages_is_needs_reset()
+    {
+        // A packed ring of 6 entries may be, but no legacy layout has room for 6.
+        using var hand = new ModernHand(new ScriptedFunctionDevice(maxSize: 6), new VirtioPciOptions { Interface = VirtioPciInterface.Transitional });
+        Assert.Equal(Status.FeaturesOk, hand.Negotiate(Features.Version1 | Features.RingPacked) & Status.FeaturesOk);
+        hand.Status |= Status.DriverOk;
+
+        hand.Machine.Bar(0).Write(QueuePage, 4, 0x100);
+
+        Assert.Equal(Status.NeedsReset, hand.Status & Status.NeedsReset);
+        Assert.Equal(0u, hand.Machine.Bar(0).Read(QueuePage, 4));
+    }
 }

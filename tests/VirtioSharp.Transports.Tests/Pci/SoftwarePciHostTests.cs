@@ -28,8 +28,8 @@ public sealed class SoftwarePciHostTests
     }
 
     [Fact]
-    [Proves("Hot-plug", "in-process PCI, modern")]
-    [Proves("Hot-plug", "in-process PCI, legacy")]
+    [Proves("Hot plug", "in-process PCI, modern")]
+    [Proves("Hot plug", "in-process PCI, legacy")]
     public void A_function_that_was_pulled_out_reads_all_ones_and_touches_nothing()
     {
         using var hand = new LegacyHand(new RngDevice(), new VirtioPciOptions { Interface = VirtioPciInterface.Transitional });
@@ -49,7 +49,7 @@ public sealed class SoftwarePciHostTests
     }
 
     [Fact]
-    [Proves("Hot-plug", "in-process PCI, modern")]
+    [Proves("Hot plug", "in-process PCI, modern")]
     public void A_function_can_be_plugged_in_while_another_runs_and_again_elsewhere()
     {
         using var hand = new ModernHand(new RngDevice());

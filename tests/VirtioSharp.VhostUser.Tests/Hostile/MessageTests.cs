@@ -88,7 +88,8 @@ public sealed class MessageTests : HostileTest
     [InlineData(0, "None (0)")]
     [InlineData(6, "SetLogBase (6)")]
     [InlineData(22, "IotlbMsg (22)")]
-    [InlineData(31, "GetInflightFd (31)")]
+    [InlineData(23, "SetVringEndian (23)")]
+    [InlineData(33, "GpuSetSocket (33)")]
     [InlineData(35, "VringKick (35)")]
     [InlineData(44, "GetShmemConfig (44)")]
     [InlineData(45, "request 45")]
@@ -156,7 +157,7 @@ public sealed class MessageTests : HostileTest
 
     [Fact]
     public void Protocol_features_that_were_not_offered_are_refused() =>
-        AssertRefused("SET_PROTOCOL_FEATURES accepts InflightShmfd, InbandNotifications, which was not offered", frontEnd => frontEnd.Send(FrontEndRequest.SetProtocolFeatures, Wire.U64((ulong)(FrontEnd.UsualProtocol | ProtocolFeatures.InbandNotifications | ProtocolFeatures.InflightShmfd))));
+        AssertRefused("SET_PROTOCOL_FEATURES accepts InbandNotifications, ShmemMap, which was not offered", frontEnd => frontEnd.Send(FrontEndRequest.SetProtocolFeatures, Wire.U64((ulong)(FrontEnd.UsualProtocol | ProtocolFeatures.InbandNotifications | ProtocolFeatures.ShmemMap))));
 
     [Fact]
     public void A_status_of_more_than_8_bits_is_refused() => AssertRefused("SET_STATUS: status = 0x100 is more than 8 bits", frontEnd =>

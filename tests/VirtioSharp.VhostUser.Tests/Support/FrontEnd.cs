@@ -14,16 +14,20 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
 
     public const ProtocolFeatures UsualProtocol =
         ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
-        | ProtocolFeatures.ResetDevice | ProtocolFeatures.Mq;
+        | ProtocolFeatures.ResetDevice | ProtocolFeatures.Mq | ProtocolFeatures.InflightShmfd;
 
-    private readonly ReceivedFds _noFds = new(1); // no answer carries one
+    private readonly ReceivedFds _fds = new(1); // one answer carries one
 
     public FileDescriptor Descriptor => socket.Descriptor;
 
     /// <summary>The most bytes that are sent at once.</summary>
     public int PieceSize { get; set; } = int.MaxValue;
 
-    public void Dispose() => socket.Dispose();
+    public void Dispose()
+    {
+        _fds.Dispose();
+        socket.Dispose();
+    }
 
     // ── messages ──
 
@@ -71,6 +75,16 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
         return Reply(request);
     }
 
+    /// <summary>Asks for what is answered with a descriptor, which the caller closes.</summary>
+    public (byte[] Payload, FileDescriptor File) AskForFile(FrontEndRequest request, ReadOnlySpan<byte> payload)
+    {
+        byte[] reply = Ask(request, payload);
+        Assert.Equal(1, _fds.Count);
+        FileDescriptor file = _fds.Take(0);
+        _fds.Clear();
+        return (reply, file);
+    }
+
     public ulong AskU64(FrontEndRequest request) => BitConverter.ToUInt64(Ask(request));
 
     /// <summary>Sends a message with NEED_REPLY.</summary>
@@ -93,7 +107,7 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
     public void ReadAway()
     {
         Span<byte> some = stackalloc byte[1024];
-        while (Readiness.WaitReadable(socket.Descriptor, TimeSpan.Zero) && socket.ReceiveWithFds(some, _noFds) > 0)
+        while (Readiness.WaitReadable(socket.Descriptor, TimeSpan.Zero) && socket.ReceiveWithFds(some, _fds) > 0)
         {
         }
     }
@@ -184,7 +198,7 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
         while (have < count)
         {
             Assert.True(Readiness.WaitReadable(socket.Descriptor, Patience.Limit), "the server does not answer");
-            int received = socket.ReceiveWithFds(bytes.AsSpan(have), _noFds);
+            int received = socket.ReceiveWithFds(bytes.AsSpan(have), _fds);
             if (received == 0)
                 return have == 0 ? null : throw new EndOfStreamException("the server closed the connection in the middle of a message");
             have += Math.Max(received, 0);

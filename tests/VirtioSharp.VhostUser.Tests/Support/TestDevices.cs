@@ -59,6 +59,31 @@ internal sealed class MoodyDevice : VirtioDevice
     }
 }
 
+/// <summary>Keeps every request, and forgets them when it is stopped, as if it had died. Lent out, it answers with how manieth a request was.</summary>
+internal sealed class KeepingDevice : VirtioDevice
+{
+    private readonly Queue<PendingChain> _kept = new();
+    private volatile int _taken;
+
+    public bool Keeps { get; set; } = true;
+
+    /// <summary>Requests that came.</summary>
+    public int Taken => _taken;
+
+    public override DeviceTraits Traits { get; } = new(DeviceId.Entropy, Features.None, new QueueTraits("kept", 256), new QueueTraits("other", 256));
+
+    public override void OnStopping(int queue) => _kept.Clear();
+
+    public override void OnChain(int queue, scoped ref DeviceChain chain)
+    {
+        if (Keeps)
+            _kept.Enqueue(chain.Hold());
+        else
+            chain.Write([(byte)(_taken + 1)]);
+        _taken++;
+    }
+}
+
 /// <summary>Notes how much its thread had allocated when two requests came.</summary>
 internal sealed class AllocationProbe(VirtioDevice inner, int first, int last) : VirtioDevice
 {

@@ -34,6 +34,10 @@ internal static class Wire
     public static byte[] Config(uint offset, uint size, ReadOnlySpan<byte> data, uint flags = 0) =>
         [.. Words(offset, size, flags), .. data];
 
+    /// <summary>GET_INFLIGHT_FD and SET_INFLIGHT_FD, with the padding that a C compiler adds.</summary>
+    public static byte[] Inflight(ulong size, ulong offset, ushort queues, ushort queueSize) =>
+        [.. U64(size), .. U64(offset), .. BitConverter.GetBytes(queues), .. BitConverter.GetBytes(queueSize), 0, 0, 0, 0];
+
     private static byte[] Words(params ReadOnlySpan<uint> words) => MemoryMarshal.AsBytes(words).ToArray();
 
     /// <summary>What a front-end says of a region.</summary>

@@ -51,6 +51,11 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
 
     public readonly QueueSnapshot Snapshot => new((ushort)_available, !_availableWrap, (ushort)_used, !_usedWrap);
 
+    public readonly int Owed => 0;
+
+    /// <summary>The entry to look at next.</summary>
+    public readonly int AvailableAt => _available;
+
     public readonly bool HasAvailable() =>
         // Acquire: the descriptors of the list must be read after the first one's flags.
         PackedLayout.IsAvailable((DescriptorFlags)Volatile.Read(ref FlagsOf(_available)), _availableWrap);
@@ -126,6 +131,25 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
         return true;
     }
 
+    /// <summary>Goes on from where another device stood, that perhaps died between a used descriptor and its publication.</summary>
+    /// <remarks>All but the first of a batch have their flags by then. What is not published must not look used when its turn comes.</remarks>
+    public void TakeOver(QueueSnapshot at)
+    {
+        (_available, _availableWrap) = (at.NextAvailable, !at.AvailableTurn);
+        (_used, _usedWrap) = (at.NextUsed, !at.UsedTurn);
+        bool wrap = _usedWrap;
+        for (int index = _used; index != _available || wrap != _availableWrap;)
+        {
+            if (PackedLayout.IsUsed((DescriptorFlags)FlagsOf(index), wrap))
+                FlagsOf(index) = (ushort)PackedLayout.AvailableFlags(wrap);
+            if (++index == _size)
+                (index, wrap) = (0, !wrap);
+        }
+    }
+
+    /// <summary>A descriptor of the ring, whatever it says by now.</summary>
+    public readonly PackedDescriptor this[int index] => Unsafe.ReadUnaligned<PackedDescriptor>(_ring + (nint)index * PackedDescriptor.Size);
+
     private void Advance(int index)
     {
         if (index <= _available)
@@ -149,7 +173,7 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
 
             // A fault ends the reading of buffers, not of the list: its length must be known to go on behind it.
             if (segments.Fault.Kind == ChainFaultKind.None)
-                Add(descriptor, flags, slots, ref memory, ref segments);
+                Add(descriptor, slots, ref memory, ref segments);
             if ((flags & DescriptorFlags.Next) != 0)
                 continue;
 
@@ -165,8 +189,10 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
         throw new QueueException($"the list at entry {_available} has NEXT in all {_size} entries: it does not end");
     }
 
-    private readonly void Add(PackedDescriptor descriptor, DescriptorFlags flags, int slot, ref GuestMemory memory, ref ChainSegments segments)
+    /// <summary>Adds what one descriptor stands for: the number <paramref name="slot"/> of its list, from 1.</summary>
+    public readonly void Add(PackedDescriptor descriptor, int slot, ref GuestMemory memory, ref ChainSegments segments)
     {
+        DescriptorFlags flags = descriptor.Flags;
         if ((flags & DescriptorFlags.Indirect) == 0)
             segments.TryAdd(ref memory, descriptor.Address, descriptor.Length, (flags & DescriptorFlags.Write) != 0, (uint)slot - 1);
         else

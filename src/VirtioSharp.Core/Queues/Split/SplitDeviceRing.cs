@@ -48,6 +48,11 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
 
     public readonly QueueSnapshot Snapshot => new(_nextAvailable);
 
+    public readonly int Owed => 0;
+
+    /// <summary>The used index that the driver sees.</summary>
+    public readonly ushort UsedAt => _published;
+
     private readonly ref ushort AvailableIndex => ref *(ushort*)(_driverArea + SplitLayout.IndexOffset);
 
     private readonly ref ushort UsedIndex => ref *(ushort*)(_deviceArea + SplitLayout.IndexOffset);
@@ -79,11 +84,21 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
             ThrowHead(head);
         _nextAvailable++;
         chain = new RingChain(head, 0);
+        Read(head, ref memory, ref segments);
+        return true;
+    }
+
+    /// <summary>Reads the chain at <paramref name="head"/>, which is less than the ring's size, wherever it came from.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly void Read(ushort head, ref GuestMemory memory, ref ChainSegments segments)
+    {
         segments.Clear();
         if (!TryWalkPlain(head, ref memory, ref segments))
             Walk(head, ref memory, ref segments);
-        return true;
     }
+
+    /// <summary>Goes on from another available index.</summary>
+    public void GoTo(ushort available) => _nextAvailable = _seenAvailable = available;
 
     /// <summary>Follows a chain that has nothing unusual: buffers that are not empty and not split, in order; perhaps in a table.</summary>
     /// <returns>False when there is anything else. Then nothing that was read is kept: <see cref="Walk"/> reads and judges it anew.</returns>

@@ -11,15 +11,13 @@ internal sealed class PciInterruptInbox(IPciFunction function, IVectorRegisters 
 
     private readonly IPciInterrupts _interrupts = function.Interrupts;
     private InterruptKind _kind = InterruptKind.Line;
-    private bool _configuration;
-    private bool[] _queues = [];
+    private PendingNotifications _pending = new();
 
     /// <summary>Forgets what was pending.</summary>
     public void Start(InterruptKind kind, int queues)
     {
         _kind = kind;
-        _configuration = false;
-        _queues = new bool[queues];
+        _pending = new PendingNotifications(queues);
     }
 
     /// <summary>See <see cref="IDriverTransport.WaitForInterrupt"/>.</summary>
@@ -28,10 +26,11 @@ internal sealed class PciInterruptInbox(IPciFunction function, IVectorRegisters 
         if (timeout == Timeout.InfiniteTimeSpan)
             timeout = TimeSpan.MaxValue;
         long start = function.Time.GetTimestamp();
+        MakeRoomFor(sources);
         while (true)
         {
             bool stuck = Collect();
-            InterruptSource taken = Take(sources);
+            InterruptSource taken = _pending.Take(sources);
             if (taken != InterruptSource.None)
                 return taken;
             TimeSpan left = timeout - function.Time.GetElapsedTime(start);
@@ -39,7 +38,7 @@ internal sealed class PciInterruptInbox(IPciFunction function, IVectorRegisters 
             {
                 _ = _interrupts.Wait(TimeSpan.Zero); // a carrier without a thread of its own does the device's work here, also for a driver that only looks
                 _ = Collect();
-                return Take(sources);
+                return _pending.Take(sources);
             }
 
             if (stuck)
@@ -47,7 +46,7 @@ internal sealed class PciInterruptInbox(IPciFunction function, IVectorRegisters 
             else if (!_interrupts.Wait(left))
             {
                 _ = Collect();
-                return Take(sources);
+                return _pending.Take(sources);
             }
         }
     }
@@ -61,15 +60,15 @@ internal sealed class PciInterruptInbox(IPciFunction function, IVectorRegisters 
                 return CollectLine();
             case InterruptKind.SharedVector:
                 if (_interrupts.TakeMessage(1))
-                    Array.Fill(_queues, true);
+                    _pending.AddAllQueues();
                 break;
             default:
-                for (int queue = 0; queue < _queues.Length; queue++)
-                    _queues[queue] |= _interrupts.TakeMessage(1 + queue);
+                for (int queue = 0; queue < _pending.QueueCount; queue++)
+                    _pending[queue] |= _interrupts.TakeMessage(1 + queue);
                 break;
         }
 
-        _configuration |= _interrupts.TakeMessage(0);
+        _pending.Configuration |= _interrupts.TakeMessage(0);
         return false;
     }
 
@@ -82,37 +81,20 @@ internal sealed class PciInterruptInbox(IPciFunction function, IVectorRegisters 
                 return false;
             InterruptStatus status = registers.ReadInterruptStatus();
             if ((status & InterruptStatus.UsedBuffer) != 0)
-                Array.Fill(_queues, true);
-            _configuration |= (status & InterruptStatus.ConfigurationChange) != 0;
+                _pending.AddAllQueues();
+            _pending.Configuration |= (status & InterruptStatus.ConfigurationChange) != 0;
         }
 
         return _interrupts.IsLineRaised;
     }
 
-    private InterruptSource Take(ReadOnlySpan<InterruptSource> sources)
+    // Nobody told of such a queue; an interrupt of all may have been its, so it looks once in vain.
+    private void MakeRoomFor(ReadOnlySpan<InterruptSource> sources)
     {
         foreach (InterruptSource source in sources)
         {
-            if (source == InterruptSource.None)
-                continue;
-            if (source.QueueIndex >= _queues.Length)
-                Grow(source.QueueIndex + 1);
-            ref bool pending = ref (source.IsQueue ? ref _queues[source.QueueIndex] : ref _configuration);
-            if (!pending)
-                continue;
-            pending = false;
-            return source;
+            if (source.IsQueue)
+                _pending.Grow(source.QueueIndex + 1, pending: _kind != InterruptKind.VectorPerQueue);
         }
-
-        return InterruptSource.None;
-    }
-
-    // Nobody told of this queue; an interrupt of all may have been its, so it looks once in vain.
-    private void Grow(int queues)
-    {
-        int before = _queues.Length;
-        Array.Resize(ref _queues, queues);
-        if (_kind != InterruptKind.VectorPerQueue)
-            Array.Fill(_queues, true, before, queues - before);
     }
 }

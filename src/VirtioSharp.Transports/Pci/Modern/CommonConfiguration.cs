@@ -11,6 +11,7 @@ namespace VirtioSharp.Transports.Pci.Modern;
 /// </remarks>
 internal sealed class CommonConfiguration(VirtioPciDevice device, bool isTransitional, bool notifiesByQueue)
 {
+    private const int High = 4; // the upper half of a 64-bit field
     private uint _deviceFeatureSelect, _driverFeatureSelect;
     private ushort _queueSelect;
     private int _resets;
@@ -57,11 +58,11 @@ internal sealed class CommonConfiguration(VirtioPciDevice device, bool isTransit
             QueueEnable => queue.IsEnabled ? 1u : 0,
             QueueNotifyOffset => notifiesByQueue ? _queueSelect : 0u,
             QueueDescriptorArea => (uint)queue.DescriptorArea,
-            QueueDescriptorArea + 4 => (uint)(queue.DescriptorArea >> 32),
+            QueueDescriptorArea + High => (uint)(queue.DescriptorArea >> 32),
             QueueDriverArea => (uint)queue.DriverArea,
-            QueueDriverArea + 4 => (uint)(queue.DriverArea >> 32),
+            QueueDriverArea + High => (uint)(queue.DriverArea >> 32),
             QueueDeviceArea => (uint)queue.DeviceArea,
-            QueueDeviceArea + 4 => (uint)(queue.DeviceArea >> 32),
+            QueueDeviceArea + High => (uint)(queue.DeviceArea >> 32),
             QueueNotifyData => _queueSelect, // NOTIF_CONFIG_DATA: the index will do
             _ => 0, // queue_reset, too: a reset is over when the write is
         };
@@ -131,23 +132,14 @@ internal sealed class CommonConfiguration(VirtioPciDevice device, bool isTransit
             case QueueEnable when value == 1 && (device.Host.Status & Spec.DeviceStatus.FeaturesOk) != 0: // before it, the ring's format is not known
                 queue.Enable();
                 break;
-            case QueueDescriptorArea:
-                queue.DescriptorArea = WithLow(queue.DescriptorArea, value);
+            case QueueDescriptorArea or QueueDescriptorArea + High:
+                QueueRegisters.SetHalf(ref queue.DescriptorArea, offset != QueueDescriptorArea, value);
                 break;
-            case QueueDescriptorArea + 4:
-                queue.DescriptorArea = WithHigh(queue.DescriptorArea, value);
+            case QueueDriverArea or QueueDriverArea + High:
+                QueueRegisters.SetHalf(ref queue.DriverArea, offset != QueueDriverArea, value);
                 break;
-            case QueueDriverArea:
-                queue.DriverArea = WithLow(queue.DriverArea, value);
-                break;
-            case QueueDriverArea + 4:
-                queue.DriverArea = WithHigh(queue.DriverArea, value);
-                break;
-            case QueueDeviceArea:
-                queue.DeviceArea = WithLow(queue.DeviceArea, value);
-                break;
-            case QueueDeviceArea + 4:
-                queue.DeviceArea = WithHigh(queue.DeviceArea, value);
+            case QueueDeviceArea or QueueDeviceArea + High:
+                QueueRegisters.SetHalf(ref queue.DeviceArea, offset != QueueDeviceArea, value);
                 break;
         }
     }
@@ -186,8 +178,4 @@ internal sealed class CommonConfiguration(VirtioPciDevice device, bool isTransit
         _resets = device.Resets;
         (_deviceFeatureSelect, _driverFeatureSelect, _queueSelect) = (0, 0, 0);
     }
-
-    private static ulong WithLow(ulong field, uint value) => field & 0xFFFF_FFFF_0000_0000 | value;
-
-    private static ulong WithHigh(ulong field, uint value) => field & 0xFFFF_FFFF | (ulong)value << 32;
 }

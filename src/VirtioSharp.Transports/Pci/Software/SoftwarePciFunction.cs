@@ -21,14 +21,14 @@ public abstract class SoftwarePciFunction
     /// <param name="name">For messages.</param>
     /// <param name="identity">What it is.</param>
     /// <param name="hasLine">Whether it has an INTx line.</param>
-    protected SoftwarePciFunction(string name, PciIdentity identity, bool hasLine)
+    protected SoftwarePciFunction(string name, PciFunctionIdentity identity, bool hasLine)
     {
         (Name, _hasLine) = (name, hasLine);
-        Configuration.Set16(PciConfigurationRegister.VendorId, identity.Vendor);
-        Configuration.Set16(PciConfigurationRegister.DeviceId, identity.Device);
-        Configuration.Set32(PciConfigurationRegister.Revision, identity.Revision | identity.Class << 8);
-        Configuration.Set16(PciConfigurationRegister.SubsystemVendorId, identity.SubsystemVendor);
-        Configuration.Set16(PciConfigurationRegister.SubsystemId, identity.Subsystem);
+        Configuration.Set16(PciConfigurationRegister.VendorId, identity.VendorId);
+        Configuration.Set16(PciConfigurationRegister.DeviceId, identity.DeviceId);
+        Configuration.Set32(PciConfigurationRegister.Revision, identity.Revision | identity.ClassCode << 8);
+        Configuration.Set16(PciConfigurationRegister.SubsystemVendorId, identity.SubsystemVendorId);
+        Configuration.Set16(PciConfigurationRegister.SubsystemId, identity.SubsystemId);
         Configuration.Set8(PciConfigurationRegister.InterruptPin, hasLine ? (byte)1 : (byte)0);
         Configuration.AllowWrites(PciConfigurationRegister.InterruptLine, 0xFF);
         Configuration.AllowWrites(PciConfigurationRegister.Command, (uint)(PciCommand.BusMaster | PciCommand.InterruptDisable));

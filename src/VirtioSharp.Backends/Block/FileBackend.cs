@@ -1,0 +1,98 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using VirtioSharp.Devices.Block;
+using VirtioSharp.Linux;
+using VirtioSharp.Spec.Block;
+
+namespace VirtioSharp.Backends.Block;
+
+/// <summary>Keeps the bytes in a file or block device as they are (raw), with system calls that wait for it.</summary>
+/// <remarks>
+/// The contents are never looked at: a format that is guessed is a format that the guest can write.
+/// The calls read and write the driver's memory itself.
+/// </remarks>
+public sealed class FileBackend : IBlockBackend
+{
+    private readonly StorageFile _file;
+    private readonly ILogger _log;
+    private readonly HashSet<(BlockOperationKind, Errno)> _told = [];
+    private readonly BlockFile _pieces;
+    private readonly ZeroRanges _zeroes;
+
+    /// <summary>Takes an open file; it is closed with this.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="log">Is told of errors, once of each kind.</param>
+    /// <exception cref="ArgumentException">It is opened for direct access, and its length is not.</exception>
+    public FileBackend(StorageFile file, ILogger? log = null)
+    {
+        if (file.Length % (ulong)file.OffsetAlignment != 0)
+            throw new ArgumentException($"{file.Length} bytes past the page cache: the file system wants a multiple of {file.OffsetAlignment}", nameof(file));
+        (_file, _log) = (file, log ?? NullLogger.Instance);
+        _pieces = new BlockFile(file);
+        _zeroes = new ZeroRanges(file, _pieces);
+        bool isWritable = file.Mode.Writable;
+        Traits = new BlockBackendTraits
+        {
+            IsReadOnly = !isWritable,
+            CanDiscard = isWritable,
+            CanUnmapZeroes = isWritable,
+            PhysicalBlockSize = Math.Max(4096, file.OffsetAlignment), // a page of the cache, and what disks have
+        };
+    }
+
+    /// <inheritdoc/>
+    public BlockBackendTraits Traits { get; }
+
+    /// <inheritdoc/>
+    public ulong Length => _file.Length;
+
+    /// <inheritdoc/>
+    public void Submit(BlockOperation operation)
+    {
+        Errno errno = Do(operation);
+        if (errno != Errno.None)
+            Tell(operation, errno);
+        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
+    }
+
+    /// <inheritdoc/>
+    public void Finish(int queue)
+    {
+        // Nothing is under way outside of Submit.
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _file.Dispose();
+        _pieces.Dispose();
+    }
+
+    private Errno Do(BlockOperation operation)
+    {
+        Span<IoVector> buffers = MemoryMarshal.Cast<BlockBuffer, IoVector>(operation.Buffers);
+        switch (operation.Kind)
+        {
+            case BlockOperationKind.Read:
+                return _pieces.Read(buffers, operation.Offset);
+            case BlockOperationKind.Write:
+                return _pieces.Write(buffers, operation.Offset, operation.MustBeStable);
+            case BlockOperationKind.Flush:
+                return _file.Flush();
+            case BlockOperationKind.Discard:
+                return _zeroes.Discard(operation.Offset, operation.Length);
+            default:
+                Errno errno = _zeroes.Write(operation.Offset, operation.Length, operation.MayUnmap);
+                return errno == Errno.None && operation.MustBeStable ? _file.Flush() : errno;
+        }
+    }
+
+    private void Tell(BlockOperation operation, Errno errno)
+    {
+        if (!_told.Add((operation.Kind, errno)))
+            return;
+        string reason = errno == Errno.ENODATA ? "the file has become shorter" : new LinuxException(errno, "the system says").Message;
+        _log.OperationFailed(operation.Kind, operation.Length, operation.Offset, reason);
+    }
+}

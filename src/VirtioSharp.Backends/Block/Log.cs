@@ -1,0 +1,11 @@
+using Microsoft.Extensions.Logging;
+using VirtioSharp.Devices.Block;
+
+namespace VirtioSharp.Backends.Block;
+
+/// <summary>What back-ends of the block device say: nothing per request.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(101, LogLevel.Error, "{Kind} of {Bytes} bytes at {Offset} failed: {Reason}; the driver is told so (said once)")]
+    public static partial void OperationFailed(this ILogger log, BlockOperationKind kind, long bytes, long offset, string reason);
+}

@@ -1,0 +1,154 @@
+using System.CommandLine;
+using System.Globalization;
+using Microsoft.Extensions.Logging;
+using VirtioSharp.Backends.Block;
+using VirtioSharp.Core.Device;
+using VirtioSharp.Devices.Block;
+using VirtioSharp.Linux;
+
+namespace VirtioSharp.Cli.Serve;
+
+/// <summary>The block device.</summary>
+internal sealed class ServedBlk : IServedDevice
+{
+    private readonly Option<FileInfo?> _file = new("--blk-file")
+    {
+        Description = "The disk: a raw image or a block device. What is in it is never looked at, so it is never taken for another format",
+        HelpName = "FILE",
+    };
+
+    private readonly Option<string?> _null = new("--null")
+    {
+        Description = "In place of a file, a disk of this size (as in 64G) that reads zero and forgets what is written, to measure with",
+        HelpName = "SIZE",
+    };
+
+    private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse writes" };
+
+    private readonly Option<int> _queues = new("--num-queues")
+    {
+        Description = "Most request queues that a VMM may use; QEMU takes one for each processor of the guest",
+        HelpName = "N",
+        DefaultValueFactory = _ => 16,
+    };
+
+    private readonly Option<int> _queueSize = new("--queue-size")
+    {
+        Description = "Most entries of a queue, a power of two",
+        HelpName = "N",
+        DefaultValueFactory = _ => 1024,
+    };
+
+    private readonly Option<CacheMode> _cache = new("--cache")
+    {
+        Description = "writeback: what is written is safe after a flush. writethrough: at once, unless the driver sets it otherwise. none: as writeback, but past the host's page cache",
+        HelpName = "MODE",
+        DefaultValueFactory = _ => CacheMode.Writeback,
+    };
+
+    private readonly Option<string> _serial = new("--serial")
+    {
+        Description = "The disk's serial number, up to 20 characters",
+        HelpName = "TEXT",
+        DefaultValueFactory = _ => "",
+    };
+
+    private readonly Option<int> _blockSize = new("--block-size")
+    {
+        Description = "Bytes of a logical block, a power of two from 512 on",
+        HelpName = "N",
+        DefaultValueFactory = _ => 512,
+    };
+
+    private enum CacheMode
+    {
+        Writeback,
+        Writethrough,
+        None,
+    }
+
+    public string Name => "blk";
+
+    public string Type => "block";
+
+    public IReadOnlyList<string> Features => ["read-only", "blk-file"];
+
+    public string ExampleOptions => " --blk-file disk.img";
+
+    public string Description => "Serve a disk image or block device (virtio-blk)";
+
+    public IEnumerable<Option> Options => [_file, _readOnly, _queues, _queueSize, _cache, _serial, _blockSize, _null];
+
+    public VirtioDevice Create(ParseResult arguments, ILogger log)
+    {
+        if (arguments.GetValue(_queues) is < 1 or > 256)
+            throw new UserException("--num-queues: give 1 to 256", ExitCode.Usage);
+        if (arguments.GetValue(_queueSize) is var entries && (entries is < 2 or > 32768 || !int.IsPow2(entries)))
+            throw new UserException("--queue-size: give a power of two from 2 to 32768", ExitCode.Usage);
+        FileInfo? file = arguments.GetValue(_file);
+        string? size = arguments.GetValue(_null);
+        if (file is null == size is null)
+            throw new UserException("give either --blk-file FILE or --null SIZE, as in: vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", ExitCode.Usage);
+        int blockSize = arguments.GetValue(_blockSize);
+        bool isReadOnly = arguments.GetValue(_readOnly);
+        CacheMode cache = arguments.GetValue(_cache);
+        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!)) : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None), log);
+        string what = file is null ? $"--null {size}" : $"--blk-file {file.FullName}";
+        if (backend.Length == 0 || backend.Length % (ulong)Math.Max(blockSize, 1) != 0)
+            throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; make it longer with truncate(1), or choose another --block-size");
+        try
+        {
+            return new BlockDevice(backend, new BlockDeviceOptions
+            {
+                QueueCount = arguments.GetValue(_queues),
+                QueueSize = entries,
+                BlockSize = blockSize,
+                IsReadOnly = isReadOnly,
+                Writeback = cache != CacheMode.Writethrough,
+                Serial = arguments.GetValue(_serial)!,
+            });
+        }
+        catch (ArgumentException wrong)
+        {
+            throw new UserException(wrong.Message, ExitCode.Usage);
+        }
+    }
+
+    private static FileBackend Open(string path, StorageMode mode, ILogger log)
+    {
+        try
+        {
+            return new FileBackend(StorageFile.Open(path, mode), log);
+        }
+        catch (ArgumentException unaligned)
+        {
+            throw new UserException($"--cache none --blk-file {path}: {unaligned.Message}; make it longer with truncate(1)");
+        }
+        catch (LinuxException refused)
+        {
+            throw new UserException(refused.Errno switch
+            {
+                Errno.ENOENT or Errno.ENOTDIR => $"--blk-file {path}: there is no such file; make one with: truncate -s 1G {path}",
+                Errno.EACCES or Errno.EROFS or Errno.EPERM when mode.Writable => $"--blk-file {path}: no permission to read and write it; choose another, or serve it with --read-only",
+                Errno.EACCES => $"--blk-file {path}: no permission to read it",
+                Errno.EISDIR => $"--blk-file {path}: this is a directory; give a disk image or a block device",
+                Errno.ENODEV or Errno.ENXIO => $"--blk-file {path}: this is neither a file nor a block device",
+                Errno.EBUSY => $"--blk-file {path}: another program has it open; end that first, or serve it to both with --read-only",
+                Errno.EINVAL when mode.Direct => $"--blk-file {path}: its file system cannot bypass the page cache; choose another --cache than none",
+                _ => $"--blk-file {path}: {refused.Message}",
+            });
+        }
+    }
+
+    /// <summary>A number with a unit of 1024s behind it.</summary>
+    private static ulong Bytes(string size)
+    {
+        const string Units = "KMGTP";
+        int unit = size.Length == 0 ? -1 : Units.IndexOf(char.ToUpperInvariant(size[^1]), StringComparison.Ordinal);
+        string digits = unit < 0 ? size : size[..^1];
+        int shift = 10 * (unit + 1);
+        return ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) && number <= (ulong)long.MaxValue >> shift
+            ? number << shift
+            : throw new UserException($"--null {size}: give a number of bytes, with K, M, G or T behind it if you like", ExitCode.Usage);
+    }
+}

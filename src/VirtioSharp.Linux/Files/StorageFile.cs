@@ -1,0 +1,194 @@
+using VirtioSharp.Linux.Interop;
+
+namespace VirtioSharp.Linux;
+
+/// <summary>How to open a <see cref="StorageFile"/>.</summary>
+/// <param name="Writable">Whether to write to it, too.</param>
+/// <param name="Direct">Whether to go past the page cache (O_DIRECT, open(2)): memory, offsets and lengths must then be aligned.</param>
+public readonly record struct StorageMode(bool Writable, bool Direct);
+
+/// <summary>A regular file or block device that is read and written at offsets, from memory that lies in pieces.</summary>
+/// <remarks>While it is open, no other program that asks can open it for writing, nor open it at all if this one writes.</remarks>
+public sealed unsafe class StorageFile : IDisposable
+{
+    private StorageFile(FileDescriptor descriptor, FileKind kind, StorageMode mode, bool isLocked)
+    {
+        (Descriptor, Kind, Mode, IsLocked) = (descriptor, kind, mode, isLocked);
+        (MemoryAlignment, OffsetAlignment) = mode.Direct ? DirectAlignment(descriptor) : (1, 1);
+    }
+
+    /// <summary>The open file, for other ways of reading and writing it.</summary>
+    public FileDescriptor Descriptor { get; }
+
+    /// <summary>Regular, or a block device.</summary>
+    public FileKind Kind { get; }
+
+    /// <summary>How it was opened.</summary>
+    public StorageMode Mode { get; }
+
+    /// <summary>What the address of each buffer must be a multiple of.</summary>
+    public int MemoryAlignment { get; }
+
+    /// <summary>What offsets, and the length of each buffer, must be a multiple of.</summary>
+    public int OffsetAlignment { get; }
+
+    /// <summary>Whether others can know that it is in use; some network file systems have no locks.</summary>
+    public bool IsLocked { get; }
+
+    /// <summary>Opens what is there, close-on-exec, and locks it.</summary>
+    /// <param name="path">Its name.</param>
+    /// <param name="mode">What for.</param>
+    /// <exception cref="LinuxException">ENOENT, EACCES, EROFS, …; EISDIR: a directory; ENODEV: nothing that stores bytes;
+    /// EBUSY: another program has it open and locked; EINVAL: it has no O_DIRECT.</exception>
+    public static StorageFile Open(string path, StorageMode mode)
+    {
+        // Without O_NONBLOCK a pipe would wait here for its other end.
+        int flags = Fcntl.O_CLOEXEC | Fcntl.O_NONBLOCK | (mode.Writable ? Fcntl.O_RDWR : Fcntl.O_RDONLY) | (mode.Direct ? Fcntl.O_DIRECT : 0);
+        int fd;
+        do
+            fd = Fcntl.open(path, flags);
+        while (fd < 0 && Libc.LastError == Errno.EINTR);
+        if (fd < 0)
+            LinuxException.ThrowLast("open", path);
+        FileDescriptor descriptor = FileDescriptor.Adopt(fd);
+        try
+        {
+            FileKind kind = FileFacts.Of(descriptor).Kind;
+            if (kind is not (FileKind.Regular or FileKind.BlockDevice))
+                throw new LinuxException(kind == FileKind.Directory ? Errno.EISDIR : Errno.ENODEV, $"open {path}");
+            return new StorageFile(descriptor, kind, mode, Lock(descriptor, path, mode.Writable));
+        }
+        catch
+        {
+            descriptor.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Its length now; a block device has one, too.</summary>
+    /// <exception cref="LinuxException">EIO: the device is gone.</exception>
+    public ulong Length
+    {
+        get
+        {
+            long end = Unistd.lseek(Descriptor, 0, Unistd.SEEK_END);
+            if (end < 0)
+                LinuxException.ThrowLast("lseek", Descriptor);
+            return (ulong)end;
+        }
+    }
+
+    /// <summary>Fills the buffers from <paramref name="offset"/> on, all of them.</summary>
+    /// <param name="buffers">Where to; used up.</param>
+    /// <param name="offset">Where from, in bytes.</param>
+    /// <returns>None, or why not; ENODATA when the file ends before.</returns>
+    public Errno Read(Span<IoVector> buffers, long offset)
+    {
+        fixed (IoVector* first = buffers)
+        {
+            IoVector* next = first, end = first + buffers.Length;
+            while (next < end)
+            {
+                nint done = SysUio.preadv2(Descriptor, next, Batch(next, end), offset, 0);
+                if (done == 0)
+                    return Errno.ENODATA;
+                if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
+                    return errno;
+                offset += Math.Max(done, 0);
+                Consume(ref next, done);
+            }
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Writes the buffers from <paramref name="offset"/> on, all of them.</summary>
+    /// <param name="buffers">What; used up.</param>
+    /// <param name="offset">Where to, in bytes.</param>
+    /// <param name="stable">Whether it must be on the disk when this returns (RWF_DSYNC, pwritev2(2)).</param>
+    /// <returns>None, or why not.</returns>
+    public Errno Write(Span<IoVector> buffers, long offset, bool stable)
+    {
+        int flags = stable ? SysUio.RWF_DSYNC : 0;
+        fixed (IoVector* first = buffers)
+        {
+            IoVector* next = first, end = first + buffers.Length;
+            while (next < end)
+            {
+                nint done = SysUio.pwritev2(Descriptor, next, Batch(next, end), offset, flags);
+                if (done == 0)
+                    return Errno.ENOSPC;
+                if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
+                    return errno;
+                offset += Math.Max(done, 0);
+                Consume(ref next, done);
+            }
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Makes everything written before stable (fdatasync(2)).</summary>
+    /// <returns>None, or why not. After an error nobody knows what is on the disk.</returns>
+    public Errno Flush()
+    {
+        int result;
+        do
+            result = Unistd.fdatasync(Descriptor);
+        while (result < 0 && Libc.LastError == Errno.EINTR);
+        return result < 0 ? Libc.LastError : Errno.None;
+    }
+
+    /// <summary>Gives a range's storage back; it reads zero then (FALLOC_FL_PUNCH_HOLE, fallocate(2)).</summary>
+    /// <returns>None, or why not: EOPNOTSUPP where it cannot be.</returns>
+    public Errno PunchHole(long offset, long length) => Allocate(Fcntl.FALLOC_FL_PUNCH_HOLE, offset, length);
+
+    /// <summary>Makes a range read zero and keeps its storage (FALLOC_FL_ZERO_RANGE, fallocate(2)).</summary>
+    /// <inheritdoc cref="PunchHole"/>
+    public Errno ZeroRange(long offset, long length) => Allocate(Fcntl.FALLOC_FL_ZERO_RANGE, offset, length);
+
+    /// <summary>Closes it, and lets others have it.</summary>
+    public void Dispose() => Descriptor.Dispose();
+
+    private Errno Allocate(int mode, long offset, long length)
+    {
+        int result;
+        do
+            result = Fcntl.fallocate(Descriptor, mode | Fcntl.FALLOC_FL_KEEP_SIZE, offset, length);
+        while (result < 0 && Libc.LastError == Errno.EINTR);
+        return result < 0 ? Libc.LastError : Errno.None;
+    }
+
+    /// <summary>Kernels before 6.1, and some file systems, do not say: a page is enough for all that are common.</summary>
+    private static (int Memory, int Offset) DirectAlignment(FileDescriptor descriptor)
+    {
+        const int Page = 4096;
+        SysStat.Statx facts;
+        byte empty = 0;
+        bool says = SysStat.statx(descriptor, &empty, SysStat.AT_EMPTY_PATH, SysStat.STATX_DIOALIGN, &facts) == 0
+            && (facts.Mask & SysStat.STATX_DIOALIGN) != 0 && facts.DirectMemoryAlignment > 0 && facts.DirectOffsetAlignment > 0;
+        return says ? ((int)facts.DirectMemoryAlignment, (int)facts.DirectOffsetAlignment) : (Page, Page);
+    }
+
+    private static int Batch(IoVector* next, IoVector* end) => (int)Math.Min(end - next, SysUio.IOV_MAX);
+
+    /// <summary>Leaves behind what has been moved, which may end inside of a buffer.</summary>
+    private static void Consume(ref IoVector* next, nint done)
+    {
+        for (; done > 0 && done >= next->Length; next++)
+            done -= next->Length;
+        if (done > 0)
+            *next = next->Skip(done);
+    }
+
+    /// <summary>The lock belongs to this open file, not to the process, and ends with it (F_OFD_SETLK, fcntl(2)).</summary>
+    private static bool Lock(FileDescriptor descriptor, string path, bool writable)
+    {
+        Fcntl.Flock whole = new() { Type = writable ? Fcntl.F_WRLCK : Fcntl.F_RDLCK };
+        if (Fcntl.fcntl(descriptor, Fcntl.F_OFD_SETLK, &whole) == 0)
+            return true;
+        return Libc.LastError is Errno.EAGAIN or Errno.EACCES
+            ? throw new LinuxException(Errno.EBUSY, $"open {path}", "another program has it open")
+            : false;
+    }
+}

@@ -1,0 +1,74 @@
+using System.Runtime.InteropServices;
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Spec;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.BackEnd;
+
+/// <summary>Obeys the messages about the device as a whole: configuration space, status, reset.</summary>
+internal sealed class DeviceMessages(IncomingMessage message, DeviceHost host, RingSet rings)
+{
+    private DeviceStatus _status;
+
+    /// <returns>Whether it could be granted; null when the message is none of these.</returns>
+    public bool? Obey()
+    {
+        switch (message.Request)
+        {
+            case FrontEndRequest.ResetOwner:
+                Reset(forget: false);
+                return true;
+            case FrontEndRequest.ResetDevice:
+                Reset(forget: true);
+                return true;
+            case FrontEndRequest.GetConfig:
+                GetConfiguration(message.Payload);
+                return true;
+            case FrontEndRequest.SetConfig:
+                ConfigHeader header = ReadConfigHeader(message.Payload);
+                return host.WriteConfiguration(header.Offset, message.Payload[ConfigHeader.Bytes..]);
+            case FrontEndRequest.SetStatus:
+                SetStatus(message.Read<ulong>());
+                return true;
+            case FrontEndRequest.GetStatus:
+                message.Reply((ulong)(_status | (host.Status & DeviceStatus.NeedsReset)));
+                return true;
+            default:
+                return null;
+        }
+    }
+
+    private void SetStatus(ulong value)
+    {
+        if (value > byte.MaxValue)
+            throw new TransportException($"SET_STATUS: status = 0x{value:x} is more than 8 bits");
+        _status = (DeviceStatus)value;
+        if (_status == DeviceStatus.Reset)
+            Reset(forget: false);
+    }
+
+    private void Reset(bool forget)
+    {
+        rings.Reset(forget);
+        _status = DeviceStatus.Reset;
+    }
+
+    private void GetConfiguration(ReadOnlySpan<byte> payload)
+    {
+        ConfigHeader header = ReadConfigHeader(payload);
+        Span<byte> reply = stackalloc byte[MessageRule.MaxPayload];
+        reply = reply[..payload.Length];
+        payload[..ConfigHeader.Bytes].CopyTo(reply);
+        host.ReadConfiguration(header.Offset, reply[ConfigHeader.Bytes..]);
+        message.Reply(reply);
+    }
+
+    private static ConfigHeader ReadConfigHeader(ReadOnlySpan<byte> payload)
+    {
+        var header = MemoryMarshal.Read<ConfigHeader>(payload);
+        return header.Size == payload.Length - ConfigHeader.Bytes
+            ? header
+            : throw new TransportException($"configuration size = {header.Size}, but the message carries {payload.Length - ConfigHeader.Bytes} bytes");
+    }
+}

@@ -1,0 +1,77 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.BackEnd;
+
+/// <summary>Obeys the messages about guest memory: all of it at once, or region by region.</summary>
+internal sealed class MemoryMessages(IncomingMessage message, DeviceHost host, MemoryTable memory, RingSet rings, SessionRecorder recorder, ILogger log)
+{
+    /// <returns>Whether it could be granted; null when the message is none of these.</returns>
+    public bool? Obey()
+    {
+        switch (message.Request)
+        {
+            case FrontEndRequest.GetMaxMemSlots:
+                message.Reply((ulong)MemoryTable.MaxSlots);
+                return true;
+            case FrontEndRequest.SetMemTable:
+                return SetTable(message.Payload);
+            case FrontEndRequest.AddMemReg:
+                return AddRegion(message.Read<SingleMemoryRegion>().Region);
+            case FrontEndRequest.RemMemReg:
+                return Replace(memory.Without(message.Read<SingleMemoryRegion>().Region));
+            default:
+                return null;
+        }
+    }
+
+    private bool SetTable(ReadOnlySpan<byte> payload)
+    {
+        uint count = MemoryMarshal.Read<MemoryTableHeader>(payload).Regions;
+        ReadOnlySpan<MemoryRegionPayload> regions = MemoryMarshal.Cast<byte, MemoryRegionPayload>(payload[8..]);
+        if (count > (uint)regions.Length)
+            throw new TransportException($"SET_MEM_TABLE: {count} regions are announced, {regions.Length} fit into the message");
+        if (count != (uint)message.Fds.Count)
+            throw new TransportException($"SET_MEM_TABLE: {count} regions came with {message.Fds.Count} file descriptors");
+
+        var slots = new List<MemoryTable.Slot>();
+        try
+        {
+            for (int i = 0; i < (int)count; i++)
+                slots.Add(MemoryTable.MapRegion(regions[i], message.Fds.Take(i)));
+            return Replace(slots);
+        }
+        catch (TransportException)
+        {
+            slots.ForEach(slot => slot.Mapping.Dispose());
+            throw;
+        }
+    }
+
+    private bool AddRegion(MemoryRegionPayload region)
+    {
+        MemoryTable.Slot slot = MemoryTable.MapRegion(region, message.TakeFd());
+        try
+        {
+            return Replace(memory.With(slot));
+        }
+        catch (TransportException)
+        {
+            slot.Mapping.Dispose();
+            throw;
+        }
+    }
+
+    /// <returns>False when a ring should run now but cannot.</returns>
+    private bool Replace(List<MemoryTable.Slot> slots)
+    {
+        memory.Replace(slots, host.SetMemory);
+        recorder.MemoryRegions(memory.Count);
+        if (!memory.IsSealed && recorder.Fault("MemoryNotSealed"))
+            log.MemoryNotSealed();
+        return rings.RunAll();
+    }
+}
