@@ -1,10 +1,10 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Demo;
+using VirtioSharp.Cli.Drive;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Probe;
 using VirtioSharp.Cli.Proxy;
-using VirtioSharp.Cli.Read;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
 using VirtioSharp.Linux;
@@ -48,6 +48,7 @@ internal static class Program
             ServeCommand.Create(),
             ProbeCommand.Create(),
             ReadCommand.Create(),
+            WriteCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
             ProxyCommand.Create(),

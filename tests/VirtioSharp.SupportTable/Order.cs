@@ -42,6 +42,7 @@ internal static class Order
         "No allocation per request",
         "Proxy",
         "Reconnect",
+        "In-flight tracking",
         "In-flight recovery",
         "REPLY_ACK",
         "MQ",
