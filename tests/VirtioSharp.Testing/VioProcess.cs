@@ -17,6 +17,8 @@ public sealed partial class VioProcess : IAsyncDisposable
 
     public const int SigTerm = 15;
 
+    public const int SigKill = 9;
+
     // Far beyond what any step takes, even with both cores busy; only a hang gets here.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 

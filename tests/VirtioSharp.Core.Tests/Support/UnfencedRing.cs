@@ -57,7 +57,7 @@ internal unsafe struct UnfencedDriver : IDriverRing<UnfencedDriver>
 
     public readonly bool RearmInterrupts() => Unfenced.Rearm(Host, Unfenced.NoInterrupt, Unfenced.Used, _taken, _fenced);
 
-    public readonly QueueSnapshot ResumeAt(bool isTracked) => default;
+    public readonly QueueSnapshot ResumeAt(bool isTracked) => throw new NotSupportedException();
 }
 
 internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>
