@@ -63,6 +63,19 @@ public sealed class DaemonCommand : IDisposable
     /// <summary>What it has written so far does not explain what comes.</summary>
     internal void ForgetWords() => _lastWords = "";
 
+    /// <summary>Ends it as we end: from another thread, and whatever this object is doing.</summary>
+    public void Kill()
+    {
+        try
+        {
+            _process?.Kill();
+        }
+        catch (InvalidOperationException)
+        {
+            // It has ended, or is just being replaced.
+        }
+    }
+
     /// <summary>Kills it.</summary>
     public void Dispose()
     {

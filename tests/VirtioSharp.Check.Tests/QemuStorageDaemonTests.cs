@@ -8,7 +8,6 @@ public sealed class QemuStorageDaemonTests
     private const string Daemon = "/usr/bin/qemu-storage-daemon";
 
     [Fact]
-    [Proves("vio check", "qemu-storage-daemon 7.2")]
     public async Task The_run_comes_to_its_end_and_a_good_disk_is_found_good()
     {
         if (!File.Exists(Daemon))

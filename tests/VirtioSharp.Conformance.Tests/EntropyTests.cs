@@ -20,7 +20,7 @@ public sealed class EntropyTests
     }
 
     [Theory]
-    [Ways("Entropy driver", "Driver core", "Freeze and restore", Over = Targets.All, EachRing = true)]
+    [Ways("Entropy driver", "Driver core", "Freeze and restore", Over = Targets.All, EachRing = true, EachInterrupt = true)]
     public async Task A_bus_finds_the_driver_which_goes_on_after_each_sleep(Way way)
     {
         var model = new Rng();

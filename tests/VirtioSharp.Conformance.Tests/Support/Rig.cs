@@ -182,8 +182,8 @@ internal sealed class Rig : IAsyncDisposable
         };
         if (!QtestMachine.CanRun(type, out string? whyNot))
             Assert.Skip(whyNot);
-        if (Way.IsDaemon)
-            _parts.Push(await ((Rng)model).ServeAsync(Files));
+        if (Way.IsDaemon && model is Rng { ServedAt: null } rng)
+            _parts.Push(await rng.ServeAsync(Files));
         Machine = await QtestMachine.StartAsync(new QtestOptions
         {
             Machine = type,

@@ -17,6 +17,9 @@ internal sealed class Rng : Model
     /// <summary>What our daemon gives to each driver, from the start.</summary>
     public byte[] Source { get; } = NewSource();
 
+    /// <summary>The socket of a daemon that runs already; null if one is to be started.</summary>
+    public string? ServedAt { get; init; }
+
     /// <summary>More properties for QEMU's device.</summary>
     public string Properties { get; init; } = "";
 
@@ -25,7 +28,7 @@ internal sealed class Rng : Model
         : (Named("virtio-rng", way), ",rng=r0" + Properties);
 
     public override string[] QemuBackEnd(Way way, TemporaryDirectory files) => way.IsDaemon
-        ? ["-chardev", $"socket,id=c0,path={files["sock"]}"]
+        ? ["-chardev", $"socket,id=c0,path={ServedAt ?? files["sock"]}"]
         : ["-object", "rng-builtin,id=r0"];
 
     /// <summary>Starts the daemon.</summary>

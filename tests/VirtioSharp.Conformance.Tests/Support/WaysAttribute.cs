@@ -8,7 +8,7 @@ namespace VirtioSharp.Conformance.Tests.Support;
 
 /// <summary>Runs a test over the ways that are of interest to it, each a row that proves its own cells of the README's support table.</summary>
 /// <param name="proves">The rows of that table. The columns are the ways'.</param>
-[AttributeUsage(AttributeTargets.Method)]
+[AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
 internal sealed class WaysAttribute(params string[] proves) : DataAttribute
 {
     /// <summary>Over which targets.</summary>
@@ -48,6 +48,8 @@ internal sealed class WaysAttribute(params string[] proves) : DataAttribute
     private ITheoryDataRow Row(Way way)
     {
         List<string> features = [.. proves];
+        if (features.Contains("Entropy driver") && (way.Target is Targets.Loopback or Targets.InProcess || way.IsDaemon))
+            features.Add("Entropy device"); // ours is at the other end
         if (EachRing)
             features.Add(way.IsLegacy ? "Legacy ring layout" : way.Packed ? "Packed ring" : "Split ring");
         if (EachInterrupt && !(way.Target == Targets.Loopback))
