@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
 using VirtioSharp.Spec.Block;
@@ -80,7 +81,7 @@ public sealed class FileBackend : IBlockBackend
     }
 
     /// <summary>Whether the file takes an operation's buffers as they are.</summary>
-    internal bool Takes(BlockOperation operation) => _pieces.Takes(MemoryMarshal.Cast<BlockBuffer, IoVector>(operation.Buffers), operation.Offset);
+    internal bool Takes(BlockOperation operation) => _pieces.Takes(MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers), operation.Offset);
 
     /// <summary>Completes an operation, and says why if it failed.</summary>
     internal void Complete(BlockOperation operation, Errno errno)
@@ -92,7 +93,7 @@ public sealed class FileBackend : IBlockBackend
 
     private Errno Do(BlockOperation operation)
     {
-        Span<IoVector> buffers = MemoryMarshal.Cast<BlockBuffer, IoVector>(operation.Buffers);
+        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers);
         switch (operation.Kind)
         {
             case BlockOperationKind.Read:

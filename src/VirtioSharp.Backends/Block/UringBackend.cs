@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
 
@@ -122,7 +123,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             Pump(); // also takes ends, for which a kernel may wait before it begins more
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
-        Span<IoVector> rest = MemoryMarshal.Cast<BlockBuffer, IoVector>(operation.Buffers)[slot.Buffer..];
+        Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers)[slot.Buffer..];
         var first = (IoVector*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(rest)); // pinned, as operations promise
         int count = Math.Min(rest.Length, MaxBuffers);
         if (operation.Kind == BlockOperationKind.Flush)
@@ -166,7 +167,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <returns>Whether that was all.</returns>
     private static bool Consume(ref Slot slot, int bytes)
     {
-        Span<IoVector> buffers = MemoryMarshal.Cast<BlockBuffer, IoVector>(slot.Operation!.Buffers);
+        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(slot.Operation!.Buffers);
         int buffer = slot.Buffer;
         long left = bytes;
         for (; buffer < buffers.Length && left >= buffers[buffer].Length; buffer++)

@@ -142,7 +142,7 @@ internal sealed class ServedBlk : IServedDevice
     {
         try
         {
-            StorageFile file = StorageFile.Open(path, mode);
+            StorageFile file = OpenPatiently(path, mode);
             return engine == AioEngine.Sync ? new FileBackend(file, log) : new UringBackend(file, log);
         }
         catch (LinuxException refused) when (refused.Call == "io_uring_setup")
@@ -166,6 +166,25 @@ internal sealed class ServedBlk : IServedDevice
                 Errno.EINVAL when mode.Direct => $"--blk-file {path}: its file system cannot bypass the page cache; choose another --cache than none",
                 _ => $"--blk-file {path}: {refused.Message}",
             });
+        }
+    }
+
+    /// <summary>
+    /// Writes that a killed daemon had under way go on for a moment, and so does its lock: it keeps them from landing on
+    /// what we would write. So a lock is waited for, but not for long.
+    /// </summary>
+    private static StorageFile OpenPatiently(string path, StorageMode mode)
+    {
+        for (int left = 40; ; left--)
+        {
+            try
+            {
+                return StorageFile.Open(path, mode);
+            }
+            catch (LinuxException busy) when (busy.Errno == Errno.EBUSY && left > 0)
+            {
+                Thread.Sleep(25);
+            }
         }
     }
 
