@@ -2,7 +2,9 @@ using System.CommandLine;
 using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
+using VirtioSharp.Cli.Drive;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Cli.Probe;
 using VirtioSharp.Cli.Proxy;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
@@ -45,11 +47,14 @@ internal static class Program
         var root = new RootCommand("VIRTIO for .NET: serve devices to virtual machines, and drive them without one.")
         {
             ServeCommand.Create(),
+            ProbeCommand.Create(),
+            CheckCommand.Create(),
+            ReadCommand.Create(),
+            WriteCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
             ProxyCommand.Create(),
             BootCommand.Create(),
-            CheckCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
             Example:

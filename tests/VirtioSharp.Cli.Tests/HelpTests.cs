@@ -21,7 +21,12 @@ public sealed partial class HelpTests
                 queue.Enqueue([.. command, name]);
         }
 
-        Assert.Equal(["vio", "vio serve", "vio demo", "vio trace", "vio proxy", "vio boot", "vio check", "vio serve rng", "vio boot rng"], seen);
+        Assert.Equal(
+            [
+                "vio", "vio serve", "vio probe", "vio check", "vio read", "vio write", "vio demo", "vio trace", "vio proxy", "vio boot",
+                "vio serve rng", "vio serve blk", "vio read rng", "vio read blk", "vio write blk", "vio boot rng", "vio boot blk",
+            ],
+            seen);
     }
 
     [Fact]

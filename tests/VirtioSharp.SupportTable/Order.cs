@@ -37,9 +37,13 @@ internal static class Order
         "Hostile driver",
         "Hostile device",
         "Hostile front-end",
+        "Hostile back-end",
+        "Front-end for drivers",
         "No allocation per request",
         "Proxy",
         "Reconnect",
+        "In-flight tracking",
+        "In-flight recovery",
         "REPLY_ACK",
         "MQ",
         "CONFIG",
@@ -62,6 +66,7 @@ internal static class Order
         "QEMU 7.2 MMIO",
         "QEMU 7.2 MMIO, legacy",
         "vhost-user",
+        "qemu-storage-daemon 7.2",
         "QEMU 7.2, Linux guest",
     ];
 

@@ -22,6 +22,27 @@ internal static class ConfigurationSpace
         throw new VhostUserException(VhostUserFailure.Refused, FrontEndRequest.GetConfig, $"the back-end refused GET_CONFIG: it has no {length} bytes of configuration space");
     }
 
+    /// <summary>As much as the back-end answers for, which is all there is, or all that the protocol reaches.</summary>
+    public static byte[] ReadAll(FrontEndChannel channel, DeviceId device)
+    {
+        ReadOnlySpan<int> sizes = DeviceShape.ConfigurationSizes(device);
+        for (int i = sizes.Length - 1; i >= 0; i--)
+            if (TryRead(channel, sizes[i]) is { } whole)
+                return whole;
+
+        byte[] longest = [];
+        for (int refused = MessageRule.MaxConfigBytes + 1; refused - longest.Length > 1;)
+        {
+            int length = longest.Length == 0 && refused > MessageRule.MaxConfigBytes ? MessageRule.MaxConfigBytes : (longest.Length + refused) / 2;
+            if (TryRead(channel, length) is { } more)
+                longest = more;
+            else
+                refused = length;
+        }
+
+        return longest;
+    }
+
     /// <returns>Null when the back-end refuses: an answer without bytes.</returns>
     public static byte[]? TryRead(FrontEndChannel channel, int length)
     {

@@ -132,6 +132,15 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         space.Slice((int)offset, destination.Length).CopyTo(destination);
     }
 
+    /// <summary>Reads configuration space as far as the back-end answers, at most 256 bytes. A back-end may answer for more than its
+    /// device has.</summary>
+    /// <exception cref="VhostUserException">It has no CONFIG, or fails.</exception>
+    public byte[] ReadWholeConfiguration()
+    {
+        RequireConfiguration();
+        return Call(static (link, device) => ConfigurationSpace.ReadAll(link.Channel, device), DeviceId);
+    }
+
     /// <inheritdoc/>
     public void WriteConfiguration(uint offset, ReadOnlySpan<byte> source)
     {

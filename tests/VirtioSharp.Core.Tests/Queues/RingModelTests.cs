@@ -13,6 +13,7 @@ namespace VirtioSharp.Core.Tests.Queues;
 [Proves("IN_ORDER", "in process")]
 [Proves("NOTIFICATION_DATA", "in process")]
 [Proves("Snapshot and restore", "in process")]
+[Proves("Reconnect", "in process")]
 public sealed class RingModelTests
 {
     /// <summary>Chains that take a split ring past the wrap of its 16-bit indices.</summary>
@@ -57,6 +58,7 @@ public sealed class RingModelTests
 
             Assert.True(pair.Notifications > 100, "somebody slept now and then");
             Assert.True(pair.Returns > 100, "the device went and came back now and then");
+            Assert.True(pair.Deaths > 100, "the device died now and then");
         }
     }
 }

@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Core.Queues.Packed;
@@ -13,7 +14,8 @@ namespace VirtioSharp.Core.Tests.Support;
 /// </code>
 /// Either end may sleep once it has re-armed and found nothing. From then on the other end's next publication must
 /// notify it: a sleeper that is not notified of work is a lost notification. With IN_ORDER the device end uses one
-/// element for several chains. Whenever the device holds nothing, it may go and come back by its snapshot.
+/// element for several chains. Whenever the device holds nothing, it may go and come back by its snapshot; and at any time
+/// it may die, and another one, that knows nothing of it, takes its place where the driver says.
 /// </remarks>
 internal sealed class RingPair<TDriver, TDevice> : IDisposable
     where TDriver : struct, IDriverRing<TDriver>
@@ -42,6 +44,7 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
     private int _free;
     private long _chainsAdded;
     private long _slotsAdded;
+    private long _newestPushed = -1;
     private bool _deviceSleeps;
     private bool _driverSleeps;
 
@@ -66,8 +69,12 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
 
     public long Returns { get; private set; }
 
-    private sealed class Chain(ushort id, int slots, int readFrom, int readable, int writeFrom, int writable)
+    public long Deaths { get; private set; }
+
+    private sealed class Chain(long number, ushort id, int slots, int readFrom, int readable, int writeFrom, int writable)
     {
+        public long Number => number;
+
         public ushort Id => id;
 
         public int Slots => slots;
@@ -91,7 +98,7 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
 
     public void Step()
     {
-        switch (_random.Next(31) == 30 ? -1 : _random.Next(10))
+        switch (_random.Next(31) switch { 30 => -1, 29 => -2, _ => _random.Next(10) })
         {
             case 0 or 1 or 2: Add(); break;
             case 3 or 4: Offer(); break;
@@ -100,6 +107,7 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
             case 7: PublishUsed(); break;
             case 8: Collect(); break;
             case -1: Return(); break;
+            case -2: Die(); break;
             default: Sleep(); break;
         }
     }
@@ -120,7 +128,7 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
         _free -= needed;
         Check(_driver.Free == _free, "the ring knows what is free");
         Check(Packed || !_options.InOrder || id == _slotsAdded % _size, "IN_ORDER: descriptors are used in ring order (§2.7.5)");
-        _added.Enqueue(new Chain(id, needed, readFrom, readable, writeFrom, writable));
+        _added.Enqueue(new Chain(_chainsAdded, id, needed, readFrom, readable, writeFrom, writable));
         (_chainsAdded, _slotsAdded) = (_chainsAdded + 1, _slotsAdded + needed);
     }
 
@@ -183,6 +191,7 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
         uint written = (uint)_random.Next(40);
         chain.Length = Math.Min(written, chain.Room);
         _device.Push(chain.Ring, written);
+        _newestPushed = Math.Max(_newestPushed, chain.Number);
         _pushed.Enqueue(chain);
     }
 
@@ -200,6 +209,7 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
             chain.Length = chain == last ? Math.Min(written, chain.Room) : chain.Room; // what is skipped counts as full
             if (!Packed && chain != last)
                 _device.Push(new RingChain(ushort.MaxValue, 0), 0xBAD); // moves the index; the driver must not look at it
+            _newestPushed = chain.Number;
             _pushed.Enqueue(chain);
         }
 
@@ -258,6 +268,28 @@ internal sealed class RingPair<TDriver, TDevice> : IDisposable
         _device = TDevice.Attach(_driver.Layout, ref _memory, _options, told);
         _deviceSleeps = false; // it looks before it sleeps
         Returns++;
+    }
+
+    /// <summary>The device dies with all that it has taken and not shown as used; the next one finds it in the ring once more.</summary>
+    private void Die()
+    {
+        if (Packed)
+            PublishUsed(); // what it has written and not shown cannot be told from what it has not touched
+        if (Packed && _popped.Exists(chain => chain.Number < _newestPushed))
+        {
+            Assert.Throws<QueueException>(() => _driver.ResumeAt(isTracked: false)); // overtaken, and written over
+            return;
+        }
+
+        QueueSnapshot at = _driver.ResumeAt(isTracked: false);
+        List<Chain> again = [.. _popped.Concat(_pushed).Concat(_offered).OrderBy(chain => chain.Number)];
+        _popped.Clear();
+        _pushed.Clear();
+        _offered.Clear();
+        again.ForEach(_offered.Enqueue);
+        _device = TDevice.Attach(_driver.Layout, ref _memory, _options, at);
+        (_deviceSleeps, _driverSleeps) = (false, false); // both are told to look
+        Deaths++;
     }
 
     private void Sleep()

@@ -46,6 +46,9 @@ internal static partial class Descriptors
     /// <summary>shutdown(2): the peer reads the end, and may still write.</summary>
     public static void EndSending(FileDescriptor socket) => Xunit.Assert.Equal(0, shutdown(socket.Number, 1));
 
+    /// <summary>The same in both directions: whoever waits here for the peer reads the end, too.</summary>
+    public static void End(FileDescriptor socket) => _ = shutdown(socket.Number, 2);
+
     [LibraryImport("libc")]
     private static partial int shutdown(int socket, int how);
 

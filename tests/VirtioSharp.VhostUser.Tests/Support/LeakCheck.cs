@@ -32,7 +32,7 @@ internal sealed class LeakCheck : IDisposable
     private static int Descriptors => new DirectoryInfo("/proc/self/fd").EnumerateFileSystemInfos()
         .Count(descriptor => descriptor.LinkTarget?.EndsWith(".dll", StringComparison.Ordinal) == false);
 
-    private static int Mappings => File.ReadLines("/proc/self/maps").Count(line => line.Contains("/memfd:" + GuestRam.FileName, StringComparison.Ordinal));
+    private static int Mappings => File.ReadLines("/proc/self/maps").Count(line => line.Contains("/memfd:" + GuestRam.FileName, StringComparison.Ordinal) || line.Contains("/memfd:virtio-driver", StringComparison.Ordinal));
 
     private static int Threads => Directory.EnumerateDirectories("/proc/self/task").Count();
 

@@ -255,19 +255,22 @@ internal unsafe struct PackedDriverRing : IDriverRing<PackedDriverRing>
         }
 
         if (!isTracked)
-            CheckIntact(at, left);
+            CheckIntact(at, wrap, left);
         return new QueueSnapshot((ushort)at, !wrap, (ushort)at, !wrap);
     }
 
-    /// <summary>The device writes used descriptors over available ones: in order over those of the same chain, otherwise over others.</summary>
-    private readonly void CheckIntact(int at, List<ushort> left)
+    /// <summary>The device writes used descriptors over available ones: in order over those of the same chain, otherwise over others.
+    /// Then not all that follows is of the oldest chain that is left. (The driver writes the id into each descriptor.)</summary>
+    private readonly void CheckIntact(int at, bool wrap, List<ushort> left)
     {
-        bool wrap = true; // only the place counts
         foreach (ushort id in left)
         {
-            if (IdAt(at) != id)
-                throw new QueueException($"desc[{at}].id = {IdAt(at)} where chain {id} was: chains of a packed ring were used out of order, and those in flight are written over");
-            Step(ref at, ref wrap, _chains.SlotsOf(id));
+            for (int slots = _chains.SlotsOf(id); slots > 0; slots--)
+            {
+                if (IdAt(at) != id || !PackedLayout.IsAvailable((DescriptorFlags)FlagsOf(at), wrap))
+                    throw new QueueException($"desc[{at}].id = {IdAt(at)} where chain {id} was: chains of a packed ring were used out of order, and those in flight are written over");
+                Step(ref at, ref wrap, 1);
+            }
         }
     }
 
