@@ -3,9 +3,10 @@ using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using VirtioSharp.Bench;
+using VirtioSharp.Bench.Blk;
 using VirtioSharp.Bench.Rings;
 
-// bench/chains, bench/qtest, bench/registers, bench/rings and bench/rng say what each is for.
+// bench/blk, bench/chains, bench/qtest, bench/registers, bench/rings and bench/rng say what each is for.
 switch (args)
 {
     case ["chains"]:
@@ -14,6 +15,8 @@ switch (args)
     case ["registers"]:
         BenchmarkRunner.Run<RegisterBenchmarks>(InProcess());
         return 0;
+    case ["blk", var vio, var rounds, .. var serveOptions]:
+        return BlkBench.Run(vio, int.Parse(rounds, System.Globalization.CultureInfo.InvariantCulture), serveOptions);
     case ["rng", var vio, var rounds, .. var serveOptions]:
         return await GuestRng.RunAsync(vio, int.Parse(rounds, System.Globalization.CultureInfo.InvariantCulture), serveOptions);
     case ["qtest"]:
@@ -21,7 +24,7 @@ switch (args)
     case ["rings", .. var ringOptions]:
         return RingBench.Run(ringOptions);
     default:
-        Console.Error.WriteLine("usage: VirtioSharp.Bench chains | qtest | registers | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see the scripts in bench/");
+        Console.Error.WriteLine("usage: VirtioSharp.Bench blk VIO ROUNDS [SERVE-OPTION…] | chains | qtest | registers | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see the scripts in bench/");
         return 2;
 }
 

@@ -11,4 +11,7 @@ internal static class ExitCode
 
     /// <summary>It was asked wrongly; one line on standard error says what is wrong.</summary>
     public const int Usage = 2;
+
+    /// <summary>The daemon to be checked could not be reached.</summary>
+    public const int Unreachable = 3;
 }

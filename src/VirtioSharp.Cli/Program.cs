@@ -1,5 +1,6 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Boot;
+using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Drive;
 using VirtioSharp.Cli.Output;
@@ -47,6 +48,7 @@ internal static class Program
         {
             ServeCommand.Create(),
             ProbeCommand.Create(),
+            CheckCommand.Create(),
             ReadCommand.Create(),
             WriteCommand.Create(),
             DemoCommand.Create(),

@@ -66,6 +66,33 @@ public static class GuestJobs
         fi
         """;
 
+    /// <summary>
+    /// Shows the disk with a serial number: <c>disk</c> (name, 512-byte sectors), <c>mounted</c> (file system) and an
+    /// <c>entry</c> (permissions, size, name) for each thing in its top directory, or <c>not-mounted</c>; then
+    /// <c>disk-read</c> (bytes, seconds). Nothing is written to it.
+    /// </summary>
+    /// <param name="serial">The serial number.</param>
+    /// <param name="mebibytes">How much of it to read, at the most.</param>
+    public static string ShowDisk(string serial, int mebibytes) => $$"""
+        vio_now() { echo ${EPOCHREALTIME%.*}${EPOCHREALTIME#*.}; }
+        disk=
+        for one in /sys/block/vd*; do [ "$(cat $one/serial 2>/dev/null)" = {{serial}} ] && disk=${one##*/}; done
+        [ -n "$disk" ] || exit 1
+        vio disk $disk $(cat /sys/block/$disk/size)
+        mkdir -p /mnt
+        if mount -t ext4 -o ro,noload /dev/$disk /mnt 2>/dev/null; then
+            vio mounted $(grep " /mnt " /proc/mounts | cut -d " " -f 3)
+            ls -lA /mnt | while read -r mode links owner group size month day time name; do [ -z "$name" ] || vio entry $mode $size "$name"; done
+            umount /mnt
+        else
+            vio not-mounted
+        fi
+        start=$(vio_now)
+        bytes=$(dd if=/dev/$disk bs=1M count={{mebibytes}} 2>/dev/null | wc -c)
+        took=$(( $(vio_now) - start ))
+        vio disk-read $bytes $(printf %d.%06d $(( took / 1000000 )) $(( took % 1000000 )))
+        """;
+
     /// <summary>Does nothing until the host acts. No event of its own.</summary>
     public static string Wait { get; } = "while :; do sleep 1; done";
 

@@ -7,7 +7,7 @@ namespace VirtioSharp.Cli.Tests;
 /// <summary>One request's way through driver, transport and device.</summary>
 public sealed class TraceTests
 {
-    private static readonly string[] Way = ["probe", "read device features", "find_vqs", "setup_vq", "add", "kick", "notify", "pop", "serve", "push", "interrupt", "handler", "get"];
+    private static readonly string[] Way = ["add to the bus", "match", "read device features", "probe", "find_vqs", "setup_vq", "add", "kick", "notify", "pop", "serve", "push", "interrupt", "handler", "get"];
 
     [Theory]
     [InlineData("pci")]
@@ -30,7 +30,7 @@ public sealed class TraceTests
 
         JsonElement[] steps = await TraceAsync("qemu");
 
-        AssertInOrder(steps, ["scan the bus", "probe", "setup_vq", "add", "kick", "notify", "handler", "get"]);
+        AssertInOrder(steps, ["scan the bus", "match", "probe", "setup_vq", "add", "kick", "notify", "handler", "get"]);
         Assert.DoesNotContain("serve", Names(steps));
         Assert.Contains(Details(steps), detail => detail.Contains("used.idx: 0 → 1", StringComparison.Ordinal));
     }

@@ -1,140 +1,136 @@
-using System.Text.Json;
 using VirtioSharp.Conformance.Tests.Support;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Drivers.Balloon;
-using VirtioSharp.Spec;
 using VirtioSharp.Spec.Balloon;
-using VirtioSharp.Testing;
 using Xunit;
 
 namespace VirtioSharp.Conformance.Tests;
 
-/// <summary>Our balloon driver against QEMU's virtio-balloon-pci. QEMU takes away the memory of pages that it gets: they read zero.</summary>
-[Proves("Balloon driver", QemuDevice.Column)]
+/// <summary>The balloon driver against a list of pages and QEMU's memory.</summary>
 public sealed class BalloonTests
 {
-    private const int MemoryMiB = 64;
-
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    public async Task The_balloon_follows_the_control_command_and_takes_the_memory_of_its_pages(string options)
+    [Ways("Balloon driver", EachRing = true, EachInterrupt = true, Transitional = true, QemuHasNoVectors = true)]
+    public async Task The_balloon_has_as_many_pages_as_the_device_wants(Way way)
     {
-        await using QemuDevice device = await StartAsync(options);
-        using var driver = new BalloonDriver(device.Transport);
-        Stack<DmaBuffer> free = Pages(device, 1024);
+        var model = new Balloon();
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using var driver = rig.Drive<BalloonDriver>(new VirtioBalloon(Balloon.Options));
+        Stack<DmaBuffer> free = Pages(rig, 1024);
         DmaBuffer[] all = [.. free];
 
-        await WantAsync(device, driver, pages: 300);
+        await model.WantAsync(rig, driver, pages: 300);
         Assert.Equal(300, driver.Adjust(free));
-        Assert.Equal((MemoryMiB << 20) - 300L * 4096, await ActualAsync(device));
-        Assert.Equal(300, all.Count(IsZero));
+        Assert.Equal(300, await model.ActualAsync(rig));
+        if (rig.Machine is not null)
+            Assert.Equal(300, all.Count(IsZero)); // their memory was taken away
         Assert.All(free, page => Assert.False(IsZero(page)));
-        await WantAsync(device, driver, pages: 10);
+        await model.WantAsync(rig, driver, pages: 10);
         Assert.Equal(-290, driver.Adjust(free));
         foreach (DmaBuffer page in free)
             page.Span.Fill(0xDD);
 
-        Assert.Equal((MemoryMiB << 20) - 10L * 4096, await ActualAsync(device));
-        Assert.Equal((10u, 1014), (driver.ActualPages, free.Count));
+        Assert.Equal((10, 10u, 1014), (await model.ActualAsync(rig), driver.ActualPages, free.Count));
     }
 
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    public async Task Statistics_come_when_QEMU_polls_for_them(string options)
+    [Ways("Balloon driver", EachRing = true, QemuHasNoVectors = true)]
+    public async Task Statistics_come_when_the_device_asks_for_them(Way way)
     {
-        await using QemuDevice device = await StartAsync(options);
+        var model = new Balloon();
+        await using Rig rig = await Rig.OpenAsync(way, model);
         ulong free = 1 << 20;
-        using var driver = new BalloonDriver(device.Transport, new BalloonDriverOptions
+        using var driver = rig.Drive<BalloonDriver>(new VirtioBalloon(Balloon.Options with
         {
             Statistics = [new(BalloonStatisticTag.FreeMemory, () => free += 4096), new(BalloonStatisticTag.TotalMemory, () => 64 << 20), new(BalloonStatisticTag.MajorFaults, () => 7)],
-        });
+        }));
 
-        await device.ExecuteAsync("qom-set", new() { ["path"] = "/machine/peripheral/balloon", ["property"] = "guest-stats-polling-interval", ["value"] = 1 });
-        while (driver.StatisticsSupplied < 2 && driver.Poll(QemuDevice.Patience))
+        await model.AskForStatisticsAsync(rig);
+        while (driver.StatisticsSupplied < 1 && driver.Poll(Rig.Patience))
         {
         }
 
-        JsonElement stats = default;
-        for (int i = 0; i < 100; i++)
-        {
-            JsonElement answer = await device.ExecuteAsync("qom-get", new() { ["path"] = "/machine/peripheral/balloon", ["property"] = "guest-stats" });
-            stats = answer.GetProperty("stats");
-            if (stats.GetProperty("stat-free-memory").GetInt64() == (long)free)
-                break;
-            await Task.Delay(20, TestContext.Current.CancellationToken);
-        }
-
-        Assert.Equal(2, driver.StatisticsSupplied);
-        Assert.Equal((long)free, stats.GetProperty("stat-free-memory").GetInt64());
-        Assert.Equal((64 << 20, 7), (stats.GetProperty("stat-total-memory").GetInt64(), stats.GetProperty("stat-major-faults").GetInt64()));
+        for (int i = 0; i < 200 && await model.StatisticAsync(rig, BalloonStatisticTag.FreeMemory, "stat-free-memory") != free; i++)
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+        Assert.Equal(1, driver.StatisticsSupplied);
+        Assert.Equal(free, await model.StatisticAsync(rig, BalloonStatisticTag.FreeMemory, "stat-free-memory"));
+        Assert.Equal(64ul << 20, await model.StatisticAsync(rig, BalloonStatisticTag.TotalMemory, "stat-total-memory"));
+        Assert.Equal(7ul, await model.StatisticAsync(rig, BalloonStatisticTag.MajorFaults, "stat-major-faults"));
     }
 
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    public async Task Reported_memory_is_taken_away_by_way_of_the_queue_that_QEMU_7_2_has_for_it(string options)
+    [Ways("Balloon driver", EachRing = true, ModernOnly = true, QemuHasNoVectors = true)]
+    public async Task Reported_memory_is_the_devices_until_it_is_used(Way way)
     {
-        await using QemuDevice device = await StartAsync(",free-page-reporting=on" + options);
-        using var driver = new BalloonDriver(device.Transport, new BalloonDriverOptions { QueueNumbers = BalloonQueueNumbers.Compacted });
-        DmaBuffer memory = device.Dma.Allocate(100 * 4096, 4096);
+        await using Rig rig = await Rig.OpenAsync(way, new Balloon());
+        using var driver = rig.Drive<BalloonDriver>(new VirtioBalloon(Balloon.Options));
+        DmaBuffer memory = rig.Dma.Allocate(100 * 4096, 4096);
         memory.Span.Fill(0xEE);
 
         driver.Report([.. Enumerable.Range(10, 50).Select(i => memory.Slice(i * 4096, 4096))]);
 
-        Assert.True(IsZero(memory.Slice(10 * 4096, 50 * 4096)));
+        if (rig.Machine is not null)
+            Assert.True(IsZero(memory.Slice(10 * 4096, 50 * 4096)));
         Assert.False(memory.Slice(0, 10 * 4096).Span.Contains((byte)0));
         Assert.False(memory.Slice(60 * 4096, 40 * 4096).Span.Contains((byte)0));
+        memory.Span.Fill(0xDD);
+        driver.Report(memory);
     }
 
-    [Fact]
-    public async Task Hints_are_asked_for_while_QEMU_migrates()
+    [Theory]
+    [Ways("Balloon driver", "Driver core", "Freeze and restore", EachRing = true, QemuHasNoVectors = true)]
+    public async Task A_balloon_on_a_bus_keeps_its_pages_while_it_sleeps(Way way)
     {
-        await using QemuDevice device = await QemuDevice.StartAsync(DeviceId.Balloon, _ =>
-            ["-object", "iothread,id=io0", "-device", "virtio-balloon-pci,id=balloon,addr=4,free-page-hint=on,iothread=io0"]);
-        using var driver = new BalloonDriver(device.Transport);
-        DmaBuffer memory = device.Dma.Allocate(64 * 4096, 4096);
-        await device.ExecuteAsync("migrate-set-parameters", new() { ["max-bandwidth"] = 100_000 });
-        await device.ExecuteAsync("migrate", new() { ["uri"] = "exec:cat > /dev/null" });
+        var model = new Balloon();
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using var bus = new VirtioBus();
+        (BalloonDriver driver, BusDevice device) = rig.Bind<BalloonDriver>(bus, new VirtioBalloon(Balloon.Options));
+        rig.AssertIsAsWanted(device.Session!);
+        Stack<DmaBuffer> free = Pages(rig, 400);
+        await model.WantAsync(rig, driver, pages: 300);
+        Assert.Equal(300, driver.Adjust(free));
 
-        while (!driver.WantsHints && driver.Poll(QemuDevice.Patience))
+        Assert.Empty(bus.Freeze());
+        Assert.Empty(bus.Restore());
+
+        Assert.Equal((300, 300u), (await model.ActualAsync(rig), driver.ActualPages));
+        await model.WantAsync(rig, driver, pages: 20);
+        Assert.Equal((-280, 380), (driver.Adjust(free), free.Count));
+        Assert.Equal(20, await model.ActualAsync(rig));
+    }
+
+    [Theory]
+    [Ways("Balloon driver", Over = Targets.Qemu, PciOnly = true, ModernOnly = true, QemuHasNoVectors = true)]
+    public async Task Hints_are_asked_for_while_QEMU_migrates(Way way)
+    {
+        await using Rig rig = await Rig.OpenAsync(way, new HintingBalloon());
+        using var driver = rig.Drive<BalloonDriver>(new VirtioBalloon());
+        DmaBuffer memory = rig.Dma.Allocate(64 * 4096, 4096);
+        await rig.ExecuteAsync("migrate-set-parameters", new() { ["max-bandwidth"] = 100_000 });
+        await rig.ExecuteAsync("migrate", new() { ["uri"] = "exec:cat > /dev/null" });
+
+        while (!driver.WantsHints && driver.Poll(Rig.Patience))
         {
         }
 
         Assert.True(driver.WantsHints);
         uint command = driver.HintCommand;
         Assert.Equal(2, driver.Hint(memory.Slice(0, 4096), memory.Slice(4096, 63 * 4096)));
-        await device.ExecuteAsync("migrate_cancel");
-        while (driver.HintCommand == command && driver.Poll(QemuDevice.Patience))
+        await rig.ExecuteAsync("migrate_cancel");
+        while (driver.HintCommand == command && driver.Poll(Rig.Patience))
         {
         }
 
         Assert.InRange(driver.HintCommand, BalloonLayout.CommandStop, BalloonLayout.CommandDone);
     }
 
-    private static Task<QemuDevice> StartAsync(string options) =>
-        QemuDevice.StartAsync(DeviceId.Balloon, _ => ["-device", $"virtio-balloon-pci,id=balloon,addr=4{options}"]);
-
-    private static async Task WantAsync(QemuDevice device, BalloonDriver driver, int pages)
-    {
-        await device.ExecuteAsync("balloon", new() { ["value"] = (MemoryMiB << 20) - (long)pages * 4096 });
-        while (driver.TargetPages != pages && driver.Poll(QemuDevice.Patience))
-        {
-        }
-
-        Assert.Equal((uint)pages, driver.TargetPages);
-    }
-
-    private static async Task<long> ActualAsync(QemuDevice device) =>
-        (await device.ExecuteAsync("query-balloon")).GetProperty("actual").GetInt64();
-
-    private static Stack<DmaBuffer> Pages(QemuDevice device, int count)
+    private static Stack<DmaBuffer> Pages(Rig rig, int count)
     {
         Stack<DmaBuffer> pages = [];
         for (int i = 0; i < count; i++)
         {
-            DmaBuffer page = device.Dma.Allocate(4096, 4096);
+            DmaBuffer page = rig.Dma.Allocate(4096, 4096);
             page.Span.Fill(0xEE);
             pages.Push(page);
         }

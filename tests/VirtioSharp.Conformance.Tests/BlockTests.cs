@@ -1,61 +1,36 @@
-using System.Text.Json;
 using VirtioSharp.Conformance.Tests.Support;
+using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Drivers.Block;
-using VirtioSharp.Spec;
 using VirtioSharp.Testing;
 using Xunit;
 
 namespace VirtioSharp.Conformance.Tests;
 
-/// <summary>Our block driver against QEMU's virtio-blk-pci, with a file behind it.</summary>
-[Proves("Block driver", QemuDevice.Column)]
+/// <summary>The block driver against an array of ours and QEMU's file.</summary>
 public sealed class BlockTests
 {
-    private const int Sectors = 8192;
+    private static readonly Way Qemus = new(Targets.Qemu, Personality.Pci, false, InterruptKind.VectorPerQueue);
 
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    [InlineData(",num-queues=4")]
-    [InlineData(",num-queues=4,packed=on")]
+    [Ways("Block driver", EachRing = true, EachInterrupt = true, Transitional = true)]
+    public Task What_is_written_is_on_the_disk_and_what_is_on_the_disk_is_read(Way way) => WriteAndReadAsync(way, new Disk());
+
+    [Theory]
     [InlineData(",queue-size=4,seg-max-adjust=on")]
     [InlineData(",indirect_desc=off,event_idx=off")]
-    [InlineData(",vectors=0,num-queues=2")]
     [InlineData(",logical_block_size=4096,physical_block_size=4096")]
-    public async Task What_is_written_is_in_the_file_and_what_is_in_the_file_is_read(string options)
-    {
-        await using QemuDevice device = await StartAsync(options);
-        using var driver = new BlockDriver(device.Transport);
-        var random = new Random(1);
-        byte[] model = new byte[Sectors * 512];
-
-        for (int i = 0; i < 30; i++)
-        {
-            int sectors = random.Next(1, i % 5 == 0 ? 128 : 4) * 8, sector = random.Next(0, (Sectors - sectors) / 8) * 8;
-            Span<byte> data = model.AsSpan(sector * 512, sectors * 512);
-            random.NextBytes(data);
-            driver.Write((ulong)sector, data);
-            byte[] read = new byte[data.Length];
-            driver.Read((ulong)sector, read);
-            Assert.True(data.SequenceEqual(read));
-        }
-
-        driver.Flush();
-        Assert.True(model.AsSpan().SequenceEqual(File.ReadAllBytes(device.Files["disk"])));
-        Assert.Equal((ulong)Sectors, driver.Capacity);
-        Assert.Equal(options.Contains("packed", StringComparison.Ordinal), driver.NegotiatedFeatures.Has(Features.RingPacked));
-        Assert.Equal(options.Contains("4096", StringComparison.Ordinal) ? 4096 : 512, driver.Properties.BlockSize);
-    }
+    [Proves("Block driver", "QEMU 7.2 PCI, modern")]
+    public Task A_disk_of_QEMU_may_be_set_up_otherwise(string properties) => WriteAndReadAsync(Qemus, new Disk { Properties = properties });
 
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    public async Task Requests_are_in_flight_in_four_queues_at_once(string options)
+    [Ways("Block driver", "Several queues", EachRing = true, EachInterrupt = true)]
+    public async Task Requests_are_in_flight_in_four_queues_at_once(Way way)
     {
-        await using QemuDevice device = await StartAsync(",num-queues=4" + options);
-        using var driver = new BlockDriver(device.Transport);
-        DmaBuffer data = device.Dma.Allocate(256 * 4096);
+        await using Rig rig = await Rig.OpenAsync(way, new Disk(queues: 4));
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
+        DmaBuffer data = rig.Dma.Allocate(256 * 4096);
         new Random(2).NextBytes(data.Span);
         byte[] written = data.Span.ToArray();
         Assert.Equal(4, driver.QueueCount);
@@ -67,51 +42,12 @@ public sealed class BlockTests
         Assert.True(data.Span.SequenceEqual(written));
     }
 
-    [Fact]
-    public async Task The_id_is_the_serial_number()
-    {
-        await using QemuDevice device = await StartAsync(",serial=disk-0815");
-        using var driver = new BlockDriver(device.Transport);
-
-        Assert.Equal("disk-0815", driver.ReadId());
-    }
-
-    [Fact]
-    public async Task What_QEMU_says_of_itself_is_understood()
-    {
-        await using QemuDevice device = await StartAsync(",num-queues=2,physical_block_size=4096,min_io_size=8192,opt_io_size=65536,discard_granularity=4096");
-        using var driver = new BlockDriver(device.Transport);
-        BlockProperties properties = driver.Properties;
-
-        Assert.Equal((false, true, true, 512), (properties.IsReadOnly, properties.CanFlush, properties.CanSetWriteback, properties.BlockSize));
-        Assert.Equal((3, (ushort)16, 128u), (properties.Topology!.Value.PhysicalBlockExponent, (ushort)properties.Topology.Value.MinIoSize, (uint)properties.Topology.Value.OptimalIoSize));
-        Assert.NotNull(properties.Geometry);
-        Assert.InRange(properties.MaxSegments, 100, 128);
-        Assert.True(properties.MaxDiscardSectors > 0 && properties.MaxWriteZeroesSectors > 0 && properties.ZeroesMayUnmap);
-        Assert.Equal(8u, properties.DiscardAlignment);
-    }
-
-    [Fact]
-    public async Task The_cache_is_switched_through_configuration_space()
-    {
-        await using QemuDevice device = await StartAsync("");
-        using var driver = new BlockDriver(device.Transport);
-        Assert.True(driver.IsWriteback);
-
-        driver.SetWriteback(false);
-        Assert.False(driver.IsWriteback);
-        driver.SetWriteback(true);
-
-        Assert.True(driver.IsWriteback);
-    }
-
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    public async Task Discard_and_zeroes_reach_the_backing_file(string options)
+    [Ways("Block driver", EachRing = true)]
+    public async Task Zeroes_are_written_and_what_is_discarded_leaves_the_rest_alone(Way way)
     {
-        await using QemuDevice device = await StartAsync(options);
-        using var driver = new BlockDriver(device.Transport);
+        await using Rig rig = await Rig.OpenAsync(way, new Disk());
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
         byte[] data = new byte[1024 * 512];
         data.AsSpan().Fill(0xEE);
         driver.Write(0, data);
@@ -126,48 +62,82 @@ public sealed class BlockTests
         data.AsSpan(256 * 512, 256 * 512).Clear();
         Assert.True(read.AsSpan(0, 512 * 512).SequenceEqual(data.AsSpan(0, 512 * 512)));
         Assert.True(read.AsSpan(768 * 512).SequenceEqual(data.AsSpan(768 * 512)));
-        JsonElement all = await device.ExecuteAsync("query-blockstats", new() { ["query-nodes"] = true });
-        JsonElement file = all.EnumerateArray().Select(node => node.TryGetProperty("driver-specific", out JsonElement own) ? own : default)
-            .Single(own => own.ValueKind == JsonValueKind.Object);
+        if (rig.Machine is null)
+            return;
+        var file = await Disk.FileStatisticsAsync(rig);
         Assert.Equal(1, file.GetProperty("discard-nb-ok").GetInt32() + file.GetProperty("discard-nb-failed").GetInt32()); // as the file system has it
     }
 
-    [Fact]
-    public async Task A_new_size_comes_as_a_configuration_interrupt()
+    [Theory]
+    [Ways("Block driver")]
+    public async Task The_id_is_the_serial_number(Way way)
     {
-        await using QemuDevice device = await StartAsync("");
-        using var driver = new BlockDriver(device.Transport);
+        await using Rig rig = await Rig.OpenAsync(way, new Disk());
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
+
+        Assert.Equal(Disk.Serial, driver.ReadId());
+    }
+
+    [Theory]
+    [Ways("Block driver", "Device configuration")]
+    public async Task The_cache_is_switched_through_configuration_space(Way way)
+    {
+        await using Rig rig = await Rig.OpenAsync(way, new Disk());
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
+        Assert.True(driver.IsWriteback);
+
+        driver.SetWriteback(false);
+        Assert.False(driver.IsWriteback);
+        driver.SetWriteback(true);
+
+        Assert.True(driver.IsWriteback);
+    }
+
+    [Theory]
+    [Ways("Block driver", "Configuration change", EachInterrupt = true)]
+    public async Task A_new_size_comes_as_a_configuration_interrupt(Way way)
+    {
+        var disk = new Disk();
+        await using Rig rig = await Rig.OpenAsync(way, disk);
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
         List<ulong> seen = [];
         driver.CapacityChanged += (_, _) => seen.Add(driver.Capacity);
 
-        await ResizeAsync(device, Sectors * 2);
+        await disk.ResizeAsync(rig, Disk.Sectors * 2);
         Assert.True(await WaitForAsync(driver.CheckConfiguration));
-        driver.Write(Sectors * 2 - 8, new byte[4096]);
-        await ResizeAsync(device, Sectors / 2);
+        driver.Write(Disk.Sectors * 2 - 8, new byte[4096]);
+        await disk.ResizeAsync(rig, Disk.Sectors / 2);
         Assert.True(await WaitForAsync(driver.CheckConfiguration));
 
-        Assert.Equal([Sectors * 2, Sectors / 2], seen);
-        Assert.Throws<ArgumentOutOfRangeException>(() => driver.Read(Sectors / 2, new byte[512]));
+        Assert.Equal([Disk.Sectors * 2, Disk.Sectors / 2], seen);
+        Assert.Throws<ArgumentOutOfRangeException>(() => driver.Read(Disk.Sectors / 2, new byte[512]));
     }
 
-    [Fact]
-    public async Task A_sector_that_has_been_cut_off_is_an_IOERR_that_names_it()
+    [Theory]
+    [Ways("Block driver")]
+    public async Task A_sector_that_has_been_cut_off_is_an_IOERR_that_names_it(Way way)
     {
-        await using QemuDevice device = await StartAsync("");
-        using var driver = new BlockDriver(device.Transport);
-        await ResizeAsync(device, Sectors / 2);
+        var disk = new Disk();
+        await using Rig rig = await Rig.OpenAsync(way, disk);
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
+        DmaBuffer data = rig.Dma.Allocate(4096);
+        await disk.ResizeAsync(rig, Disk.Sectors / 2);
 
-        var failure = Assert.Throws<BlockException>(() => driver.Read(Sectors - 8, new byte[4096]));
+        Assert.True(driver.TrySubmit(BlockRequest.Read(Disk.Sectors - 8, data), out _)); // before the driver has looked at the size
+        driver.Kick();
+        BlockResult result = default;
+        Assert.True(await WaitForAsync(() => driver.TryTake(out result)));
 
-        Assert.Equal((BlockOutcome.IoError, Sectors - 8ul, 8ul), (failure.Result.Outcome, failure.Result.Sector, failure.Result.Sectors));
+        Assert.Equal((BlockOutcome.IoError, Disk.Sectors - 8ul, 8ul), (result.Outcome, result.Sector, result.Sectors));
         driver.Read(0, new byte[4096]);
     }
 
-    [Fact]
-    public async Task A_read_only_drive_says_so()
+    [Theory]
+    [Ways("Block driver")]
+    public async Task A_read_only_drive_says_so(Way way)
     {
-        await using QemuDevice device = await StartAsync("", ",readonly=on");
-        using var driver = new BlockDriver(device.Transport);
+        await using Rig rig = await Rig.OpenAsync(way, new Disk(isReadOnly: true));
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
 
         driver.Read(0, new byte[4096]);
 
@@ -175,26 +145,85 @@ public sealed class BlockTests
         Assert.Throws<NotSupportedException>(() => driver.Write(0, new byte[512]));
     }
 
-    private static Task<QemuDevice> StartAsync(string options, string drive = "") => QemuDevice.StartAsync(DeviceId.Block, files =>
+    [Theory]
+    [Ways("Block driver", "Driver core", "Freeze and restore", EachRing = true)]
+    public async Task A_disk_on_a_bus_sleeps_and_goes_on(Way way)
     {
-        File.WriteAllBytes(files["disk"], new byte[Sectors * 512]);
-        return
-        [
-            "-drive", $"if=none,id=d0,format=raw,discard=unmap,file={files["disk"]}{drive}",
-            "-device", $"virtio-blk-pci,id=blk,drive=d0,addr=4{options}",
-        ];
-    });
+        await using Rig rig = await Rig.OpenAsync(way, new Disk(queues: 2));
+        using var bus = new VirtioBus();
+        (BlockDriver driver, BusDevice device) = rig.Bind<BlockDriver>(bus, new VirtioBlock());
+        rig.AssertIsAsWanted(device.Session!);
+        DmaBuffer data = rig.Dma.Allocate(64 * 512);
+        byte[] sectors = new byte[64 * 512], read = new byte[sectors.Length];
+        driver.SetWriteback(false);
+        for (int nap = 0; nap < 3; nap++)
+        {
+            new Random(nap).NextBytes(sectors);
+            sectors.CopyTo(data.Span);
+            for (int i = 0; i < 64; i++)
+                Assert.True(driver.TrySubmit(BlockRequest.Write((ulong)i, data.Slice(i * 512, 512)), out _));
 
-    private static Task<JsonElement> ResizeAsync(QemuDevice device, long sectors) =>
-        device.ExecuteAsync("block_resize", new() { ["device"] = "d0", ["size"] = sectors * 512 });
+            Assert.Empty(bus.Freeze());
+            Assert.Empty(bus.Restore());
+
+            for (int i = 0; i < 64; i++)
+                Assert.True(driver.TryTake(out BlockResult result) && result.IsDone);
+            driver.Read(0, read);
+            Assert.Equal(sectors, read);
+            Assert.False(driver.IsWriteback);
+        }
+    }
+
+    [Fact]
+    [Proves("Block driver", "QEMU 7.2 PCI, modern")]
+    public async Task What_QEMU_says_of_itself_is_understood()
+    {
+        await using Rig rig = await Rig.OpenAsync(Qemus, new Disk(queues: 2)
+        {
+            Properties = ",physical_block_size=4096,min_io_size=8192,opt_io_size=65536,discard_granularity=4096",
+        });
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
+        BlockProperties properties = driver.Properties;
+
+        Assert.Equal((false, true, true, 512), (properties.IsReadOnly, properties.CanFlush, properties.CanSetWriteback, properties.BlockSize));
+        Assert.Equal((3, (ushort)16, 128u), (properties.Topology!.Value.PhysicalBlockExponent, (ushort)properties.Topology.Value.MinIoSize, (uint)properties.Topology.Value.OptimalIoSize));
+        Assert.NotNull(properties.Geometry);
+        Assert.InRange(properties.MaxSegments, 100, 128);
+        Assert.True(properties.MaxDiscardSectors > 0 && properties.MaxWriteZeroesSectors > 0 && properties.ZeroesMayUnmap);
+        Assert.Equal(8u, properties.DiscardAlignment);
+    }
+
+    private static async Task WriteAndReadAsync(Way way, Disk disk)
+    {
+        await using Rig rig = await Rig.OpenAsync(way, disk);
+        using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
+        var random = new Random(1);
+        byte[] model = new byte[Disk.Sectors * 512];
+
+        for (int i = 0; i < 30; i++)
+        {
+            int sectors = random.Next(1, i % 5 == 0 ? 128 : 4) * 8, sector = random.Next(0, (Disk.Sectors - sectors) / 8) * 8;
+            Span<byte> data = model.AsSpan(sector * 512, sectors * 512);
+            random.NextBytes(data);
+            driver.Write((ulong)sector, data);
+            byte[] read = new byte[data.Length];
+            driver.Read((ulong)sector, read);
+            Assert.True(data.SequenceEqual(read));
+        }
+
+        driver.Flush();
+        Assert.True(model.AsSpan().SequenceEqual(disk.Contents(rig)));
+        Assert.Equal((ulong)Disk.Sectors, driver.Capacity);
+        Assert.Equal(disk.Properties.Contains("4096", StringComparison.Ordinal) ? 4096 : 512, driver.Properties.BlockSize);
+    }
 
     private static async Task<bool> WaitForAsync(Func<bool> condition)
     {
-        for (int i = 0; i < 200; i++)
+        for (int i = 0; i < 500; i++)
         {
             if (condition())
                 return true;
-            await Task.Delay(10, TestContext.Current.CancellationToken);
+            await Task.Delay(5, TestContext.Current.CancellationToken);
         }
 
         return false;
@@ -208,7 +237,7 @@ public sealed class BlockTests
         {
             while (submitted < 256 && driver.TrySubmit(request(submitted), out _))
                 submitted++;
-            if (!driver.Wait(QemuDevice.Patience, out BlockResult result))
+            if (!driver.Wait(Rig.Patience, out BlockResult result))
                 break;
             result.ThrowIfFailed();
             Assert.True(numbers.Add(result.Token.Number));

@@ -1,33 +1,31 @@
-using System.Net.Sockets;
-using System.Text.Json;
 using VirtioSharp.Conformance.Tests.Support;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Drivers.Console;
 using VirtioSharp.Spec;
-using VirtioSharp.Testing;
 using Xunit;
 
 namespace VirtioSharp.Conformance.Tests;
 
-/// <summary>Our console driver against QEMU's virtio-serial-pci, with sockets at the other end of its ports.</summary>
-[Proves("Console driver", QemuDevice.Column)]
+/// <summary>The console driver, with somebody at the other end of its ports.</summary>
 public sealed class ConsoleTests
 {
+    private static readonly Port Console = new(0), Serial = new(2, "org.example.port");
+
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    [InlineData(",vectors=0")]
-    public async Task Ports_are_announced_named_and_carry_bytes_both_ways(string options)
+    [Ways("Console driver", "Several queues", EachRing = true, EachInterrupt = true, Transitional = true)]
+    public async Task Ports_are_announced_named_and_carry_bytes_both_ways(Way way)
     {
-        await using QemuDevice device = await StartAsync(4, options, "virtconsole,nr=0,chardev=c0", "virtserialport,id=p1,nr=2,chardev=c1,name=org.example.port");
-        using var driver = new ConsoleDriver(device.Transport);
+        var model = new Terminal(4, Console, Serial);
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using var driver = rig.Drive<ConsoleDriver>(new VirtioConsole());
         PollUntil(driver, () => driver.Port(0)?.IsConsole == true && driver.Port(2) is { Name.Length: > 0 });
         ConsolePort first = driver.Port(0)!, second = driver.Port(2)!;
-        using Socket console = Connect(device, "c0"), serial = Connect(device, "c1");
+        using IFarEnd console = model.Connect(rig, 0), serial = model.Connect(rig, 2);
         PollUntil(driver, () => first.IsOpenAtDevice && second.IsOpenAtDevice);
         second.Open();
 
         Assert.Equal((true, false), (first.IsConsole, second.IsConsole));
-        Assert.Equal("org.example.port", second.Name);
+        Assert.Equal(Serial.Name, second.Name);
         Assert.Null(driver.Port(1));
         AssertCarries(first, console, 1);
         AssertCarries(second, serial, 2);
@@ -35,120 +33,125 @@ public sealed class ConsoleTests
     }
 
     [Theory]
-    [InlineData("")]
-    [InlineData(",packed=on")]
-    public async Task A_device_for_one_port_needs_no_control(string options)
+    [Ways("Console driver", EachRing = true)]
+    public async Task A_device_for_one_port_needs_no_control(Way way)
     {
-        await using QemuDevice device = await StartAsync(1, options, "virtconsole,chardev=c0");
-        using var driver = new ConsoleDriver(device.Transport);
-        using Socket console = Connect(device, "c0");
-        await WaitUntilTakenAsync(device);
+        var model = new Terminal(1, Console);
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using var driver = rig.Drive<ConsoleDriver>(new VirtioConsole());
+        using IFarEnd console = model.Connect(rig, 0);
+        await Terminal.WaitUntilTakenAsync(rig, 0);
 
         Assert.False(driver.HasPorts);
         AssertCarries(driver.Port(0)!, console, 3);
     }
 
-    [Fact]
-    public async Task A_port_is_unplugged_and_plugged_in_again()
+    [Theory]
+    [Ways("Console driver")]
+    public async Task A_port_is_unplugged_and_plugged_in_again(Way way)
     {
-        await using QemuDevice device = await StartAsync(4, "", "virtconsole,nr=0,chardev=c0", "virtserialport,id=p1,nr=1,chardev=c1,name=first");
-        using var driver = new ConsoleDriver(device.Transport);
+        var model = new Terminal(4, Console, new Port(1, "first"));
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using var driver = rig.Drive<ConsoleDriver>(new VirtioConsole());
         PollUntil(driver, () => driver.Port(1)?.Name == "first");
 
-        await device.ExecuteAsync("device_del", new() { ["id"] = "p1" });
+        await model.RemoveAsync(rig, 1);
         PollUntil(driver, () => driver.Port(1) is null);
-        await device.ExecuteAsync("device_add", new() { ["driver"] = "virtserialport", ["id"] = "p2", ["bus"] = "vs.0", ["nr"] = 1, ["chardev"] = "c2", ["name"] = "second" });
+        await model.AddAsync(rig, 1, "second");
         PollUntil(driver, () => driver.Port(1)?.Name == "second");
         driver.Port(1)!.Open();
-        using Socket serial = Connect(device, "c2");
+        using IFarEnd serial = model.Connect(rig, 1, "c9");
         PollUntil(driver, () => driver.Port(1)!.IsOpenAtDevice);
 
         AssertCarries(driver.Port(1)!, serial, 4);
     }
 
-    [Fact]
-    public async Task Opening_and_closing_at_the_other_end_is_told()
+    [Theory]
+    [Ways("Console driver")]
+    public async Task Opening_and_closing_at_the_other_end_is_told(Way way)
     {
-        await using QemuDevice device = await StartAsync(2, "", "virtserialport,nr=1,chardev=c0,name=port");
-        using var driver = new ConsoleDriver(device.Transport);
+        var model = new Terminal(2, new Port(1, "port"));
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using var driver = rig.Drive<ConsoleDriver>(new VirtioConsole());
         PollUntil(driver, () => driver.Port(1)?.Name == "port");
         ConsolePort port = driver.Port(1)!;
         Assert.False(port.IsOpenAtDevice);
 
-        using (Connect(device, "c0"))
+        using (model.Connect(rig, 1))
             PollUntil(driver, () => port.IsOpenAtDevice);
 
         PollUntil(driver, () => !port.IsOpenAtDevice);
     }
 
-    [Fact]
-    public async Task An_emergency_needs_no_driver()
+    [Theory]
+    [Ways("Console driver", "Device configuration")]
+    public async Task An_emergency_needs_no_driver(Way way)
     {
-        await using QemuDevice device = await StartAsync(2, "", "virtconsole,nr=0,chardev=c0");
-        using Socket console = Connect(device, "c0");
-        await WaitUntilTakenAsync(device);
+        var model = new Terminal(1, Console);
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using IFarEnd console = model.Connect(rig, 0);
+        await Terminal.WaitUntilTakenAsync(rig, 0);
 
-        Assert.True(ConsoleDriver.EmergencyWrite(device.Transport, (byte)'!'));
+        Assert.True(ConsoleDriver.EmergencyWrite(rig.Transport, (byte)'!'));
 
-        byte[] read = new byte[1];
-        Assert.Equal(1, console.Receive(read));
-        Assert.Equal((byte)'!', read[0]);
-        Assert.Equal(DeviceStatus.Reset, device.Transport.ReadStatus());
+        Assert.Equal('!', model.Emergency(console));
+        Assert.Equal(DeviceStatus.Reset, rig.Transport.ReadStatus());
     }
 
-    private static Task<QemuDevice> StartAsync(int maxPorts, string options, params string[] ports) =>
-        QemuDevice.StartAsync(DeviceId.Console, files =>
-        [
-            .. Enumerable.Range(0, ports.Length + 1).SelectMany(i => new[] { "-chardev", $"socket,id=c{i},server=on,wait=off,path={files[$"c{i}"]}" }),
-            "-device", $"virtio-serial-pci,id=vs,max_ports={maxPorts},addr=4{options}",
-            .. ports.SelectMany(port => new[] { "-device", $"{port},bus=vs.0" }),
-        ]);
-
-    private static Socket Connect(QemuDevice device, string chardev)
+    [Theory]
+    [Ways("Console driver", "Driver core", "Freeze and restore", EachRing = true)]
+    public async Task Ports_on_a_bus_survive_its_sleep(Way way)
     {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = 30_000, SendTimeout = 30_000 };
-        socket.Connect(new UnixDomainSocketEndPoint(device.Files[chardev]));
-        return socket;
-    }
-
-    /// <summary>QEMU takes connections when it gets round to it, and until then drops what a console writes.</summary>
-    private static async Task WaitUntilTakenAsync(QemuDevice device)
-    {
-        for (int i = 0; i < 500; i++)
+        var model = new Terminal(4, Console, Serial);
+        await using Rig rig = await Rig.OpenAsync(way, model);
+        using var bus = new VirtioBus();
+        (ConsoleDriver driver, BusDevice device) = rig.Bind<ConsoleDriver>(bus, new VirtioConsole());
+        rig.AssertIsAsWanted(device.Session!);
+        PollUntil(driver, () => driver.Port(0)?.IsConsole == true && driver.Port(2) is { Name.Length: > 0 });
+        ConsolePort first = driver.Port(0)!, second = driver.Port(2)!;
+        using IFarEnd console = model.Connect(rig, 0), serial = model.Connect(rig, 2);
+        PollUntil(driver, () => first.IsOpenAtDevice && second.IsOpenAtDevice);
+        second.Open();
+        for (int nap = 0; nap < 3; nap++)
         {
-            JsonElement all = await device.ExecuteAsync("query-chardev");
-            string file = all.EnumerateArray().Single(chardev => chardev.GetProperty("label").GetString() == "c0").GetProperty("filename").GetString()!;
-            if (!file.StartsWith("disconnected", StringComparison.Ordinal))
-                return;
-            await Task.Delay(10, TestContext.Current.CancellationToken);
-        }
+            byte[] unread = new byte[10];
+            serial.Send("unread"u8);
+            PollUntil(driver, () => second.Available == 6);
 
-        Assert.Fail("QEMU has not taken the connection");
+            Assert.Empty(bus.Freeze());
+            Assert.Empty(bus.Restore());
+
+            Assert.Equal([first, second], driver.Ports);
+            Assert.Equal(6, second.Read(unread, Rig.Patience));
+            Assert.Equal("unread"u8.ToArray(), unread[..6]);
+            PollUntil(driver, () => first.IsOpenAtDevice && second.IsOpenAtDevice);
+            AssertCarries(first, console, nap);
+            AssertCarries(second, serial, 10 + nap);
+        }
     }
 
     private static void PollUntil(ConsoleDriver driver, Func<bool> condition)
     {
         while (!condition())
-            Assert.True(driver.Poll(QemuDevice.Patience), "the device has nothing more to say");
+            Assert.True(driver.Poll(Rig.Patience), "the device has nothing more to say");
     }
 
-    private static void AssertCarries(ConsolePort port, Socket socket, int seed)
+    private static void AssertCarries(ConsolePort port, IFarEnd far, int seed)
     {
         byte[] sent = new byte[20_000], got = new byte[sent.Length];
         new Random(seed).NextBytes(sent);
 
-        Assert.Equal(sent.Length, port.Write(sent, QemuDevice.Patience));
-        for (int read = 0; read < got.Length;)
-            read += socket.Receive(got.AsSpan(read));
+        Assert.Equal(sent.Length, port.Write(sent, Rig.Patience));
+        for (int read = 0, count; read < got.Length; read += count)
+            Assert.NotEqual(0, count = far.Receive(got.AsSpan(read)));
         Assert.Equal(sent, got);
 
         Array.Clear(got);
-        socket.Send(sent);
-        for (int read = 0; read < got.Length;)
+        for (int given = 0, read = 0, count; read < got.Length; read += count)
         {
-            int count = port.Read(got.AsSpan(read), QemuDevice.Patience);
-            Assert.True(count > 0, $"{read} bytes have come");
-            read += count;
+            if (given < sent.Length)
+                given += far.Send(sent.AsSpan(given));
+            Assert.NotEqual(0, count = port.Read(got.AsSpan(read), Rig.Patience));
         }
 
         Assert.Equal(sent, got);

@@ -126,7 +126,7 @@ public sealed class StorageDaemonTests
     public async Task What_was_in_flight_when_the_daemon_was_killed_is_done_once_by_the_next_one()
     {
         await using StorageDaemon daemon = await StorageDaemon.StartAsync(Sectors, ",writable=on,num-queues=2", readsPerSecond: 40);
-        using VhostUserFrontEnd frontEnd = daemon.Connect(new() { ReconnectTimeout = QemuDevice.Patience });
+        using VhostUserFrontEnd frontEnd = daemon.Connect(new() { ReconnectTimeout = Rig.Patience });
         using var driver = new BlockDriver(frontEnd);
         const int Blocks = 60;
         DmaBuffer read = frontEnd.Dma.Allocate(Blocks * 512, 512), written = frontEnd.Dma.Allocate(Blocks * 512, 512);
@@ -144,7 +144,7 @@ public sealed class StorageDaemonTests
         int reads = 0;
         for (int restarts = 0; done.Count < 2 * Blocks;)
         {
-            Assert.True(driver.Wait(QemuDevice.Patience, out BlockResult result), $"{done.Count} of {2 * Blocks} requests came back");
+            Assert.True(driver.Wait(Rig.Patience, out BlockResult result), $"{done.Count} of {2 * Blocks} requests came back");
             result.ThrowIfFailed();
             Assert.True(done.Add(result.Token.Number), $"request {result.Token.Number} came back twice");
             reads += result.Sector < Blocks ? 1 : 0;
@@ -167,7 +167,7 @@ public sealed class StorageDaemonTests
         {
             while (submitted < count && driver.TrySubmit(request(submitted), out _))
                 submitted++;
-            Assert.True(driver.Wait(QemuDevice.Patience, out BlockResult result));
+            Assert.True(driver.Wait(Rig.Patience, out BlockResult result));
             result.ThrowIfFailed();
             Assert.True(numbers.Add(result.Token.Number));
         }

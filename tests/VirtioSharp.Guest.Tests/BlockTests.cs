@@ -95,11 +95,13 @@ public sealed class BlockTests : IDisposable
         Assert.Equal(_disk, end);
     }
 
-    [Fact]
-    public async Task Past_the_page_cache_the_guest_reads_and_writes_the_same()
+    [Theory]
+    [InlineData("sync")]
+    [InlineData("io_uring")]
+    public async Task Past_the_page_cache_the_guest_reads_and_writes_the_same(string engine)
     {
-        await using VioProcess vio = await ServeAsync("--cache", "none", "--block-size", "4096");
-        await using GuestMachine guest = GuestMachine.Start(Guest(ReadAndWrite));
+        await using VioProcess vio = await ServeAsync("--cache", "none", "--block-size", "4096", "--aio", engine);
+        await using GuestMachine guest = GuestMachine.Start(Guest(ReadAndWrite, ",num-queues=2,packed=on") with { Processors = 2 });
 
         AssertWritten(await guest.RunToEndAsync(Guests.Patience, Cancel), boot: 0);
     }
@@ -178,6 +180,31 @@ public sealed class BlockTests : IDisposable
         await using GuestMachine next = GuestMachine.Start(Guest(ReadAndWrite));
 
         AssertWritten(await next.RunToEndAsync(Guests.Patience, Cancel), boot: 0);
+    }
+
+    [Fact]
+    public async Task A_disk_that_was_made_longer_is_longer_in_the_guest()
+    {
+        const int sigHup = 1;
+        await using VioProcess vio = await ServeAsync();
+        await using GuestMachine guest = GuestMachine.Start(Guest(FindDisk + """
+            size=$(cat /sys/block/$disk/size)
+            vio size $size
+            while [ $(cat /sys/block/$disk/size) = $size ]; do sleep 0.1; done
+            vio grown $(cat /sys/block/$disk/size)
+            dd if=/dev/zero of=/dev/$disk bs=1M seek=8 count=1 2>/dev/null && sync && vio wrote-behind
+            """));
+        GuestEvent size = await guest.WaitForAsync("size", Guests.Patience, Cancel);
+        using (FileStream file = new(_directory["disk"], FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            file.SetLength(2 * DiskBytes);
+
+        vio.Signal(sigHup);
+        IReadOnlyList<GuestEvent> events = await guest.RunToEndAsync(Guests.Patience, Cancel);
+
+        Assert.Equal($"{DiskBytes / 512}", size.Value);
+        Assert.Equal($"{2 * DiskBytes / 512}", Value(events, "grown"));
+        Assert.Contains(events, line => line.Key == "wrote-behind");
+        Assert.False(vio.HasExited);
     }
 
     private static string Sum(ReadOnlySpan<byte> bytes) => $"{Convert.ToHexStringLower(SHA256.HashData(bytes))} -";

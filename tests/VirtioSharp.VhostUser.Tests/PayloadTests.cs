@@ -31,6 +31,9 @@ public sealed class PayloadTests
     public void An_inflight_description_has_24_bytes() => Assert.Equal(24, Unsafe.SizeOf<InflightDescription>());
 
     [Fact]
+    public void A_log_description_has_16_bytes() => Assert.Equal(16, Unsafe.SizeOf<LogDescription>());
+
+    [Fact]
     public void No_payload_is_larger_than_what_is_kept_for_it()
     {
         for (uint request = 0; request < 100; request++)

@@ -12,16 +12,17 @@ internal sealed class Instrumenter
 
     private readonly List<string> _blocks = [];
 
-    /// <summary>Instruments Core, Spec, and of this program only the toy that proves that guidance works.</summary>
+    /// <summary>Instruments Core, Spec, VhostUser, and of this program only the toy that proves that guidance works.</summary>
     public static void Instrument(string from, string to)
     {
         var instrumenter = new Instrumenter();
         Directory.CreateDirectory(to);
         foreach (string file in Directory.GetFiles(from, "*"))
-            if (Path.GetFileName(file) is var name && (name.StartsWith("VirtioSharp.Fuzz.", StringComparison.Ordinal) || name is "VirtioSharp.Fuzz" or "Mono.Cecil.dll" or "Mono.Cecil.Rocks.dll"))
-                File.Copy(file, Path.Combine(to, name));
+            if (Path.GetFileName(file) is var name && (name.EndsWith(".dll", StringComparison.Ordinal) || name.StartsWith("VirtioSharp.Fuzz", StringComparison.Ordinal)))
+                File.Copy(file, Path.Combine(to, name)); // those that are rewritten, too: they are replaced below
         instrumenter.Rewrite(from, to, "VirtioSharp.Spec.dll", static _ => true);
         instrumenter.Rewrite(from, to, "VirtioSharp.Core.dll", static _ => true);
+        instrumenter.Rewrite(from, to, "VirtioSharp.VhostUser.dll", static _ => true);
         instrumenter.Rewrite(from, to, "VirtioSharp.Fuzz.dll", static type => type.Name == nameof(Targets.ToyTarget));
         File.WriteAllLines(Path.Combine(to, BlockList), instrumenter._blocks);
     }

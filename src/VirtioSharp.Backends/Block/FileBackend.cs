@@ -19,6 +19,7 @@ public sealed class FileBackend : IBlockBackend
     private readonly HashSet<(BlockOperationKind, Errno)> _told = [];
     private readonly BlockFile _pieces;
     private readonly ZeroRanges _zeroes;
+    private ulong _length;
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
@@ -45,16 +46,25 @@ public sealed class FileBackend : IBlockBackend
     public BlockBackendTraits Traits { get; }
 
     /// <inheritdoc/>
-    public ulong Length => _file.Length;
+    public ulong Length
+    {
+        get
+        {
+            try
+            {
+                _length = _file.Length;
+            }
+            catch (LinuxException refused)
+            {
+                _log.LengthUnknown(refused.Message); // a device that is gone; reads and writes will say so, too
+            }
+
+            return _length;
+        }
+    }
 
     /// <inheritdoc/>
-    public void Submit(BlockOperation operation)
-    {
-        Errno errno = Do(operation);
-        if (errno != Errno.None)
-            Tell(operation, errno);
-        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
-    }
+    public void Submit(BlockOperation operation) => Complete(operation, Do(operation));
 
     /// <inheritdoc/>
     public void Finish(int queue)
@@ -67,6 +77,17 @@ public sealed class FileBackend : IBlockBackend
     {
         _file.Dispose();
         _pieces.Dispose();
+    }
+
+    /// <summary>Whether the file takes an operation's buffers as they are.</summary>
+    internal bool Takes(BlockOperation operation) => _pieces.Takes(MemoryMarshal.Cast<BlockBuffer, IoVector>(operation.Buffers), operation.Offset);
+
+    /// <summary>Completes an operation, and says why if it failed.</summary>
+    internal void Complete(BlockOperation operation, Errno errno)
+    {
+        if (errno != Errno.None)
+            Tell(operation, errno);
+        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
     }
 
     private Errno Do(BlockOperation operation)

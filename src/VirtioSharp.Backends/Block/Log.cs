@@ -8,4 +8,7 @@ internal static partial class Log
 {
     [LoggerMessage(101, LogLevel.Error, "{Kind} of {Bytes} bytes at {Offset} failed: {Reason}; the driver is told so (said once)")]
     public static partial void OperationFailed(this ILogger log, BlockOperationKind kind, long bytes, long offset, string reason);
+
+    [LoggerMessage(102, LogLevel.Error, "the disk's length is not known any more: {Reason}; it stays what it was")]
+    public static partial void LengthUnknown(this ILogger log, string reason);
 }

@@ -1,91 +1,13 @@
 using System.CommandLine;
-using System.Globalization;
-using Spectre.Console;
-using VirtioSharp.Cli.Demo;
-using VirtioSharp.Cli.Output;
-using VirtioSharp.Cli.Trace;
-using VirtioSharp.Qemu;
 
 namespace VirtioSharp.Cli.Boot;
 
-/// <summary><c>vio boot rng</c>: the whole way in one command, from a Linux guest's /dev/hwrng to our device and back.</summary>
+/// <summary><c>vio boot</c>: a Linux guest in QEMU on one of our devices, and what both ends saw.</summary>
 internal static class BootCommand
 {
-    public static Command Create()
-    {
-        var bytes = new Option<int>("--kibibytes")
-        {
-            Description = "How much the guest reads of /dev/hwrng, in KiB (a multiple of 64)",
-            HelpName = "N",
-            DefaultValueFactory = _ => 256,
-        };
-        var rng = new DocumentedCommand("rng", "Boot Debian's kernel in QEMU and let its virtio_rng driver read 'vio serve rng'", """
-            Needs the Debian packages qemu-system-x86, linux-image-cloud-amd64 and busybox-static;
-            without them the driver and the device of 'vio demo' run instead. No KVM is needed.
-
-            Example:
-              vio boot rng --kibibytes 512
-            """) { bytes };
-        rng.SetAction((arguments, cancellation) => RunAsync(arguments.GetValue(bytes), cancellation));
-        return new DocumentedCommand("boot", "Boot a Linux guest on one of our devices and show what both saw", """
-            Example:
-              vio boot rng
-            """) { rng };
-    }
-
-    private static async Task<int> RunAsync(int kibibytes, CancellationToken cancellation)
-    {
-        if (kibibytes <= 0 || kibibytes % 64 != 0 || kibibytes > 65536)
-            throw new UserException($"--kibibytes {kibibytes}: give a multiple of 64 up to 65536", ExitCode.Usage);
-        if (!HostTools.CanBootGuests(out DebianKernel? kernel, out string? whyNot))
-        {
-            AnsiConsole.WriteLine($"No guest can be booted here: {whyNot}");
-            AnsiConsole.WriteLine("Instead, the embedded default (vio demo):");
-            AnsiConsole.WriteLine();
-            return DemoCommand.Run(2500, DemoTransport.Pci, WalkFormat.Text);
-        }
-
-        try
-        {
-            await BootAsync(kernel, kibibytes * 1024L, cancellation).ConfigureAwait(false);
-            return ExitCode.Success;
-        }
-        catch (GuestException failed)
-        {
-            throw new UserException(failed.Message);
-        }
-    }
-
-    private static async Task BootAsync(DebianKernel kernel, long bytes, CancellationToken cancellation)
-    {
-        await using var daemon = await Daemon.StartAsync("rng", cancellation).ConfigureAwait(false);
-        var guest = new GuestOptions
-        {
-            Kernel = kernel,
-            Job = GuestJobs.ReadRng(bytes),
-            ResultBytes = bytes,
-            Devices = ["-chardev", $"socket,id=c0,path={daemon.SocketPath}", "-device", "vhost-user-rng-pci,chardev=c0"],
-        };
-        AnsiConsole.WriteLine($"device: vio serve rng --socket-path {daemon.SocketPath}");
-        AnsiConsole.WriteLine($"guest:  Linux {kernel.Release} in QEMU (TCG) with vhost-user-rng-pci on that socket");
-        byte[] random = [];
-        IReadOnlyList<GuestEvent> events = await Progress.ShowAsync(async onEvent =>
-        {
-            await using GuestMachine machine = GuestMachine.Start(guest with { OnEvent = onEvent });
-            IReadOnlyList<GuestEvent> seen = await machine.RunToEndAsync(TimeSpan.FromMinutes(2), cancellation).ConfigureAwait(false);
-            random = machine.ReadResults(64);
-            return seen;
-        }).ConfigureAwait(false);
-
-        string Value(string key) => events.LastOrDefault(one => one.Key == key)?.Value
-            ?? throw new GuestException($"the guest ended without a word on '{key}'; its last lines: {string.Join(" | ", events.TakeLast(5).Select(one => one.Line))}");
-
-        string[] read = Value("read").Split(' ');
-        double seconds = double.Parse(read[1], CultureInfo.InvariantCulture);
-        AnsiConsole.WriteLine();
-        AnsiConsole.WriteLine($"In the guest, rng_current is {Value("rng-current")}; /dev/hwrng gave {read[0]} bytes in {seconds:F2} s, starting with");
-        HexDump.Write(random);
-        AnsiConsole.WriteLine();
-        AnsiConsole.Write(Tables.Of(await daemon.ReportAsync(cancellation).ConfigureAwait(false)));
-    }
+    public static Command Create() => new DocumentedCommand("boot", "Boot a Linux guest on one of our devices and show what both saw", """
+        Example:
+          vio boot rng
+          vio boot blk disk.img
+        """) { BootRng.Create(), BootBlk.Create() };
 }

@@ -12,8 +12,16 @@ internal sealed class Daemon : IAsyncDisposable
 
     private readonly Process _process;
     private readonly DirectoryInfo _directory;
+    private readonly string[] _options;
 
-    private Daemon(Process process, DirectoryInfo directory) => (_process, _directory) = (process, directory);
+    private Daemon(Process process, DirectoryInfo directory, string device, string[] options) =>
+        (_process, _directory, Device, _options) = (process, directory, device, options);
+
+    /// <summary>What it serves.</summary>
+    public string Device { get; }
+
+    /// <summary>How an operator would start it.</summary>
+    public string CommandLine => string.Join(' ', ["vio", "serve", Device, "--socket-path", SocketPath, .. _options]);
 
     /// <summary>Where it listens.</summary>
     public string SocketPath => Path.Combine(_directory.FullName, "vio.sock");
@@ -22,13 +30,13 @@ internal sealed class Daemon : IAsyncDisposable
 
     /// <summary>Starts it and waits until it listens.</summary>
     /// <exception cref="UserException">It ended instead; its own words are in the message.</exception>
-    public static async Task<Daemon> StartAsync(string device, CancellationToken cancellation)
+    public static async Task<Daemon> StartAsync(string device, string[] options, CancellationToken cancellation)
     {
         DirectoryInfo directory = Directory.CreateTempSubdirectory("vio-");
-        var daemon = new Daemon(new Process(), directory);
+        var daemon = new Daemon(new Process(), directory, device, options);
         try
         {
-            daemon.Start(device);
+            daemon.Start();
             await daemon.WaitForAsync(daemon.SocketPath, cancellation).ConfigureAwait(false);
             return daemon;
         }
@@ -63,14 +71,14 @@ internal sealed class Daemon : IAsyncDisposable
         _directory.Delete(recursive: true);
     }
 
-    private void Start(string device)
+    private void Start()
     {
         // This very program again: a published vio, or 'dotnet vio.dll'.
         string program = Environment.ProcessPath ?? throw new UserException("the program's own path cannot be found; is /proc mounted?");
         var start = new ProcessStartInfo(program) { RedirectStandardError = true };
         if (Path.GetFileNameWithoutExtension(program) == "dotnet")
             start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "vio.dll"));
-        foreach (string argument in (string[])["serve", device, "--socket-path", SocketPath, "--report", ReportPath, "--log-level", "Warning"])
+        foreach (string argument in (string[])["serve", Device, "--socket-path", SocketPath, "--report", ReportPath, "--log-level", "Warning", .. _options])
             start.ArgumentList.Add(argument);
         _process.StartInfo = start;
         _process.ErrorDataReceived += (_, line) =>

@@ -7,8 +7,9 @@ namespace VirtioSharp.Cli.Boot;
 internal static class Progress
 {
     /// <summary>Runs a guest to its end.</summary>
+    /// <param name="describe">What an event means to people; null is not shown.</param>
     /// <param name="start">Starts it; is given what to call for each event.</param>
-    public static Task<IReadOnlyList<GuestEvent>> ShowAsync(Func<Action<GuestEvent>, Task<IReadOnlyList<GuestEvent>>> start)
+    public static Task<IReadOnlyList<GuestEvent>> ShowAsync(Func<GuestEvent, string?> describe, Func<Action<GuestEvent>, Task<IReadOnlyList<GuestEvent>>> start)
     {
         if (!AnsiConsole.Profile.Capabilities.Interactive)
             return start(one => WriteStep(one));
@@ -17,23 +18,13 @@ internal static class Progress
             if (WriteStep(one) is { } step)
                 status.Status(Markup.Escape($"{step} …"));
         }));
-    }
 
-    private static string? WriteStep(GuestEvent one)
-    {
-        string? step = Describe(one);
-        if (step is not null)
-            AnsiConsole.WriteLine($"{one.Elapsed.TotalSeconds,6:F1} s  {step}");
-        return step;
+        string? WriteStep(GuestEvent one)
+        {
+            string? step = one.Key == GuestEvent.Done ? "job done, powering off" : describe(one);
+            if (step is not null)
+                AnsiConsole.WriteLine($"{one.Elapsed.TotalSeconds,6:F1} s  {step}");
+            return step;
+        }
     }
-
-    private static string? Describe(GuestEvent one) => one.Key switch
-    {
-        GuestEvent.Up => "the kernel is up, virtio_rng is loaded",
-        "rng-current" => $"rng_current is {one.Value}, reading /dev/hwrng",
-        "read" => $"read {one.Value.Replace(" ", " bytes in ", StringComparison.Ordinal)} s",
-        "delivered" => "bytes handed to the host",
-        GuestEvent.Done => "job done, powering off",
-        _ => null,
-    };
 }

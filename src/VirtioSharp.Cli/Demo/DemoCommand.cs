@@ -4,7 +4,6 @@ using System.Text.Json;
 using Spectre.Console;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Trace;
-using VirtioSharp.Drivers.Rng;
 
 namespace VirtioSharp.Cli.Demo;
 
@@ -46,10 +45,9 @@ internal static class DemoCommand
             throw new UserException("--format svg is a picture of a trace: give --trace, too", ExitCode.Usage);
 
         using var machine = new DemoMachine(kind);
-        using var driver = new RngDriver(machine.Transport);
         byte[] random = new byte[bytes];
         long start = Stopwatch.GetTimestamp();
-        int read = driver.Read(random, TimeSpan.FromSeconds(1));
+        int read = machine.Driver.Read(random, TimeSpan.FromSeconds(1));
         TimeSpan took = Stopwatch.GetElapsedTime(start);
         if (read < bytes)
             throw new UserException($"the device gave {read} of {bytes} bytes and then kept the driver waiting");

@@ -1,6 +1,8 @@
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Devices.Rng;
+using VirtioSharp.Drivers.Rng;
 using VirtioSharp.Qemu;
 using VirtioSharp.Qemu.Qtest;
 using VirtioSharp.Spec;
@@ -12,7 +14,7 @@ using VirtioSharp.Transports.Tracing;
 
 namespace VirtioSharp.Cli.Demo;
 
-/// <summary>An entropy device and the way to it, put together for the demo, with or without somebody who watches.</summary>
+/// <summary>An entropy device, the way to it, and the bus that finds its driver, put together for the demo, with or without somebody who watches.</summary>
 internal sealed class DemoMachine : IDisposable
 {
     private static readonly PciAddress Place = new(0, 4);
@@ -38,7 +40,7 @@ internal sealed class DemoMachine : IDisposable
         try
         {
             IDriverTransport transport = Open(kind);
-            Transport = walk is null ? transport : new TracingTransport(transport, walk, _rings!);
+            Driver = Bind(walk is null ? transport : new TracingTransport(transport, walk, _rings!));
         }
         catch
         {
@@ -47,7 +49,7 @@ internal sealed class DemoMachine : IDisposable
         }
     }
 
-    public IDriverTransport Transport { get; }
+    public RngDriver Driver { get; }
 
     /// <summary>The device's side; null when it is another process's.</summary>
     public DeviceHost? Host { get; private set; }
@@ -58,6 +60,16 @@ internal sealed class DemoMachine : IDisposable
     {
         while (_parts.TryPop(out IDisposable? part))
             part.Dispose();
+    }
+
+    private RngDriver Bind(IDriverTransport transport)
+    {
+        VirtioBus bus = Keep(new VirtioBus());
+        bus.Register(_walk is null ? new VirtioRng() : new TracingDriver(new VirtioRng(), _walk));
+        WalkStep? add = _walk?.Begin(WalkSide.Driver, "add to the bus", "§3.1.1");
+        BusDevice device = bus.Add(transport);
+        _walk?.End(add, $"{device.Name}: {device.Driver?.Name ?? "no driver"}");
+        return device.Bound as RngDriver ?? throw new UserException($"no driver has taken the device: {device.LastFailure?.Message ?? "none is for it"}");
     }
 
     private IDriverTransport Open(DemoTransport kind) => kind switch
@@ -104,9 +116,9 @@ internal sealed class DemoMachine : IDisposable
         IPciFunction function = bus.OpenFirst(DeviceId.Entropy)
             ?? throw new UserException("there is no entropy device on the bus");
         _walk?.End(open, $"{function.Name}: BARs placed, bus master on");
-        WalkStep? match = _walk?.Begin(WalkSide.Transport, "match", "§4.1.2");
+        WalkStep? choose = _walk?.Begin(WalkSide.Transport, "choose the interface", "§4.1.2");
         VirtioPciTransport transport = Keep(PciDrivers.Open(_walk is null ? function : new TracingFunction(function, _walk)));
-        _walk?.End(match, $"{transport.DeviceId}, {transport.GetType().Name}");
+        _walk?.End(choose, $"{transport.DeviceId}, {transport.GetType().Name}");
         return transport;
     }
 

@@ -1,5 +1,4 @@
 using VirtioSharp.Cli.Trace;
-using VirtioSharp.Drivers.Rng;
 using VirtioSharp.Transports.Tracing;
 
 namespace VirtioSharp.Cli.Demo;
@@ -24,11 +23,8 @@ internal static class TraceDemo
         var walk = new Walk();
         using var machine = new DemoMachine(kind, walk);
         picture = machine.Picture;
-        WalkStep? probe = walk.Begin(WalkSide.Driver, "probe", "§3.1.1");
-        using var driver = new RngDriver(machine.Transport);
-        if (driver.EarlyRandomness.Length == 0)
-            driver.Read(new byte[64], TimeSpan.FromSeconds(5));
-        walk.End(probe);
+        if (machine.Driver.EarlyRandomness.Length == 0)
+            machine.Driver.Read(new byte[64], TimeSpan.FromSeconds(5));
         walk.Close();
         return walk;
     }

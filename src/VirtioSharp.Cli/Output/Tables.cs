@@ -31,7 +31,7 @@ internal static class Tables
         table.AddRow("negotiated features", Markup.Escape(report.DriverFeatures.ToString()));
         table.AddRow("memory regions", $"{report.MemoryRegions}");
         table.AddRow("ring starts", $"{report.RingStarts}");
-        foreach (QueueReport queue in report.Queues)
+        foreach (QueueReport queue in report.Queues.Where(queue => queue.Size > 0)) // the others nobody used
         {
             table.AddRow($"queue '{queue.Name}'", $"{queue.Size} entries");
             AddCounts(table, queue.Counts);

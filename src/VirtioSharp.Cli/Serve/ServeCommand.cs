@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Core.Device;
 using VirtioSharp.Linux;
 using VirtioSharp.VhostUser.BackEnd;
 using VirtioSharp.VhostUser.Protocol;
@@ -102,7 +103,9 @@ internal sealed class ServeCommand
         using var end = new CancellationTokenSource();
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
-        using VhostUserServer server = Connect(device, arguments, options, log);
+        using VhostUserServer server = Connect(device, arguments, options, log, out VirtioDevice virtio);
+        using PosixSignalRegistration? hangUp = device.OnHangUp is not null ? PosixSignalRegistration.Create(PosixSignal.SIGHUP, LookAgain) : null;
+        device.OnConnected(server.Loop);
         if (file is not null)
             server.SessionEnded = report => Save(report, file.FullName, log);
         using CancellationTokenRegistration stop = end.Token.Register(server.Stop);
@@ -113,6 +116,12 @@ internal sealed class ServeCommand
         {
             context.Cancel = true;
             end.Cancel();
+        }
+
+        void LookAgain(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            server.Loop.Post(() => device.OnHangUp!(virtio));
         }
     }
 
@@ -128,13 +137,13 @@ internal sealed class ServeCommand
         }
     }
 
-    private VhostUserServer Connect(IServedDevice device, ParseResult arguments, VhostUserOptions options, ILogger log)
+    private VhostUserServer Connect(IServedDevice device, ParseResult arguments, VhostUserOptions options, ILogger log, out VirtioDevice virtio)
     {
         string? path = arguments.GetValue(_socketPath) is { Length: > 0 } given ? given : null;
         int? fd = arguments.GetValue(_fd);
         if (path is null == fd is null)
             throw new UserException($"give either --socket-path PATH or --fd N, as in: vio serve {device.Name} --socket-path /tmp/{device.Name}.sock{device.ExampleOptions}", ExitCode.Usage);
-        Core.Device.VirtioDevice virtio = device.Create(arguments, log);
+        virtio = device.Create(arguments, log);
         try
         {
             if (path is not null)

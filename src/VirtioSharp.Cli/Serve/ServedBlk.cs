@@ -60,6 +60,21 @@ internal sealed class ServedBlk : IServedDevice
         DefaultValueFactory = _ => 512,
     };
 
+    private readonly Option<AioEngine> _aio = new("--aio")
+    {
+        Description = "sync: each request waits for the file, which is quickest where the page cache has it. io_uring: requests wait together; for --cache none",
+        HelpName = "ENGINE",
+        DefaultValueFactory = _ => AioEngine.Sync,
+    };
+
+    private UringBackend? _uring;
+
+    private enum AioEngine
+    {
+        Sync,
+        Io_Uring,
+    }
+
     private enum CacheMode
     {
         Writeback,
@@ -75,9 +90,12 @@ internal sealed class ServedBlk : IServedDevice
 
     public string ExampleOptions => " --blk-file disk.img";
 
-    public string Description => "Serve a disk image or block device (virtio-blk)";
+    public string Description => "Serve a disk image or block device (virtio-blk); after SIGHUP its length is looked at again";
 
-    public IEnumerable<Option> Options => [_file, _readOnly, _queues, _queueSize, _cache, _serial, _blockSize, _null];
+    public IEnumerable<Option> Options => [_file, _readOnly, _queues, _queueSize, _cache, _aio, _serial, _blockSize, _null];
+
+    /// <summary>The disk was made longer or shorter: the driver is told.</summary>
+    public Action<VirtioDevice>? OnHangUp => static device => ((BlockDevice)device).LookAtLength();
 
     public VirtioDevice Create(ParseResult arguments, ILogger log)
     {
@@ -92,7 +110,9 @@ internal sealed class ServedBlk : IServedDevice
         int blockSize = arguments.GetValue(_blockSize);
         bool isReadOnly = arguments.GetValue(_readOnly);
         CacheMode cache = arguments.GetValue(_cache);
-        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!)) : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None), log);
+        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!))
+            : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None), arguments.GetValue(_aio), log);
+        _uring = backend as UringBackend;
         string what = file is null ? $"--null {size}" : $"--blk-file {file.FullName}";
         if (backend.Length == 0 || backend.Length % (ulong)Math.Max(blockSize, 1) != 0)
             throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; make it longer with truncate(1), or choose another --block-size");
@@ -114,11 +134,18 @@ internal sealed class ServedBlk : IServedDevice
         }
     }
 
-    private static FileBackend Open(string path, StorageMode mode, ILogger log)
+    public void OnConnected(EventLoop loop) => _uring?.Join(loop);
+
+    private static IBlockBackend Open(string path, StorageMode mode, AioEngine engine, ILogger log)
     {
         try
         {
-            return new FileBackend(StorageFile.Open(path, mode), log);
+            StorageFile file = StorageFile.Open(path, mode);
+            return engine == AioEngine.Sync ? new FileBackend(file, log) : new UringBackend(file, log);
+        }
+        catch (LinuxException refused) when (refused.Call == "io_uring_setup")
+        {
+            throw new UserException($"--aio io_uring: {refused.Message}; serve without it");
         }
         catch (ArgumentException unaligned)
         {

@@ -10,7 +10,7 @@ namespace VirtioSharp.Core.Device;
 /// A transport translates its registers or messages into these calls, all from one thread. The order a driver must
 /// keep (§3.1.1): reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK, queues, DRIVER_OK.
 /// </remarks>
-public sealed class DeviceHost : IDeviceServices
+public sealed partial class DeviceHost : IDeviceServices
 {
     /// <summary>Chains served before the loop's other work has a turn.</summary>
     private const int ServiceBudget = 256;
@@ -22,6 +22,7 @@ public sealed class DeviceHost : IDeviceServices
     private readonly IDeviceObserver _observer;
     private readonly QueueSlot[] _slots;
     private MemoryMap _memory = MemoryMap.Empty;
+    private DirtyLog? _log;
     private bool _startedEarly; // by a legacy driver that has not set DRIVER_OK
 
     /// <summary>Takes <paramref name="device"/> in. Its status is 0 (reset).</summary>
@@ -115,31 +116,6 @@ public sealed class DeviceHost : IDeviceServices
             Guard(slot.Index, slot.Reset);
         Guard(-1, _device.OnReset);
     }
-
-    /// <summary>Replaces what the device sees of memory. Enabled queues go on where they stand, in the new map.</summary>
-    /// <remarks>
-    /// When it returns, nothing of the old map is in use any more: the caller may unmap. A queue whose ring is not in
-    /// the new map stops, with NEEDS_RESET.
-    /// </remarks>
-    public void SetMemory(MemoryMap map)
-    {
-        _memory = map;
-        foreach (QueueSlot slot in _slots)
-        {
-            if (slot.Queue is null)
-                continue;
-            Guard(slot.Index, () =>
-            {
-                slot.Stop();
-                slot.Put(Attach(slot, slot.Layout, slot.At));
-            });
-        }
-    }
-
-    /// <summary>From the next time it is enabled, a queue notes in <paramref name="region"/> what is in flight, and goes on from there.</summary>
-    /// <param name="index">Which.</param>
-    /// <param name="region">Mapped until the queue is disabled; null for not to.</param>
-    public void Track(int index, InflightRegion? region) => Slot(index).Inflight = region;
 
     /// <summary>The driver enables a queue.</summary>
     /// <param name="index">Which.</param>
@@ -330,7 +306,7 @@ public sealed class DeviceHost : IDeviceServices
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
     private DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
-        DeviceQueue.Attach(slot, layout, _memory, DriverFeatures, at);
+        RingFormat.Attach(slot, layout, _memory, _log, DriverFeatures, at);
 
     private void Start()
     {

@@ -26,8 +26,7 @@ public sealed partial class DriverSession
     /// <exception cref="QueueException">The device has no such queue or refuses it. The device has been given up (FAILED).</exception>
     public DriverQueue EnableQueue(int index, int maxSize = QueueRequest.DefaultMaxSize)
     {
-        // A driver that enables its queues one by one may enable all there are.
-        EnableQueues(Math.Max(_transport.QueueCount, index + 1), [new(index, "", maxSize)]);
+        EnableQueues([new(index, "", maxSize)], oneByOne: true);
         return _queues[index];
     }
 
@@ -35,13 +34,7 @@ public sealed partial class DriverSession
     /// <param name="requests">The queues, in the order in which they are enabled; <see cref="Queue"/> returns them.</param>
     /// <exception cref="QueueException">The device has no such queue or refuses it. The device has been given up (FAILED).</exception>
     /// <exception cref="TransportException">The device refuses every kind of interrupt, or is gone. The same.</exception>
-    public void EnableQueues(params ReadOnlySpan<QueueRequest> requests)
-    {
-        int upTo = 0;
-        foreach (QueueRequest request in requests)
-            upTo = Math.Max(upTo, request.Index + 1);
-        EnableQueues(upTo, requests);
-    }
+    public void EnableQueues(params ReadOnlySpan<QueueRequest> requests) => EnableQueues(requests, oneByOne: false);
 
     /// <summary>Whether the queue is enabled: an optional one that was asked for may be absent.</summary>
     public bool IsEnabled(int index) => _queues.ContainsKey(index);
@@ -63,14 +56,17 @@ public sealed partial class DriverSession
         return EnableQueue(queue.Index, maxSize);
     }
 
-    private void EnableQueues(int upTo, ReadOnlySpan<QueueRequest> requests)
+    private void EnableQueues(ReadOnlySpan<QueueRequest> requests, bool oneByOne)
     {
         try
         {
             if (Interrupts is null)
             {
-                _interruptsFor = upTo;
-                Interrupts = _transport.UseInterrupts(upTo, BestInterrupts);
+                // A driver that enables its queues one by one may enable all there are.
+                _interruptsFor = oneByOne ? _transport.QueueCount : 0;
+                foreach (QueueRequest request in requests)
+                    _interruptsFor = Math.Max(_interruptsFor, request.Index + 1);
+                Interrupts = _transport.UseInterrupts(_interruptsFor, BestInterrupts);
             }
 
             foreach (QueueRequest request in requests)

@@ -59,6 +59,14 @@ public sealed partial class DriverSession
             queue.Break(Broken);
     }
 
+    /// <summary>To be asked before anything is written to memory of the device's: it may have gone with the device.</summary>
+    /// <exception cref="DeviceException">The device is <see cref="Broken"/>.</exception>
+    public void ThrowIfBroken()
+    {
+        if (Broken is { } reason)
+            throw new DeviceException(reason);
+    }
+
     private bool LooksAtConfiguration(ReadOnlySpan<InterruptSource> sources)
     {
         if (!sources.Contains(InterruptSource.Configuration)
@@ -99,11 +107,5 @@ public sealed partial class DriverSession
             Break($"device status reads {status}: the device needs a reset");
         ThrowIfBroken();
         ConfigurationChanged?.Invoke(this, EventArgs.Empty);
-    }
-
-    private void ThrowIfBroken()
-    {
-        if (Broken is { } reason)
-            throw new DeviceException(reason);
     }
 }

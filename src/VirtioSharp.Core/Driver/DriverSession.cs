@@ -27,6 +27,9 @@ public sealed partial class DriverSession : IDisposable
     /// <summary>Whether DRIVER_OK has been set since the last reset.</summary>
     public bool IsStarted { get; private set; }
 
+    /// <summary>What the device offers, whether it was accepted or not.</summary>
+    public FeatureSet OfferedFeatures => _transport.ReadDeviceFeatures();
+
     /// <summary>What was agreed on.</summary>
     public FeatureSet NegotiatedFeatures { get; private set; }
 

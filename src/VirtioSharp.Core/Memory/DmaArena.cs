@@ -3,11 +3,12 @@ using System.Runtime.InteropServices;
 namespace VirtioSharp.Core.Memory;
 
 /// <summary>Memory that a driver shares with its device: rings and buffers are cut from it, front to back.</summary>
-/// <remarks>There is no free: a driver session cuts what it needs at its start and the arena goes when the session does.</remarks>
+/// <remarks>There is no free: a driver cuts what it needs at its start, and the arena goes when the machine does. Only a bus takes back what a driver that goes had cut.</remarks>
 public sealed unsafe class DmaArena : IDisposable
 {
     private readonly MemoryRegion _region;
     private readonly IDisposable? _owner;
+    private readonly List<(ulong From, ulong To)> _holes = []; // taken back, but something lies after them
     private ulong _used;
 
     /// <summary>Hands out memory that somebody else mapped.</summary>
@@ -62,11 +63,14 @@ public sealed unsafe class DmaArena : IDisposable
         return new DmaArena(new MemoryRegion(_region.Start.Plus(from), to - from, _region.Host + (nint)from));
     }
 
-    /// <summary>Takes back all that was cut since the mark. The device must have been reset: it still knows the addresses.</summary>
-    internal void Rewind(ulong mark)
+    /// <summary>Takes back what was cut between two marks. The device must have been reset: it still knows the addresses.</summary>
+    /// <remarks>The devices of a PCI bus share an arena: what others cut afterwards stays, and the room is used again when that has gone, too.</remarks>
+    internal void TakeBack(ulong from, ulong to)
     {
-        Clear(mark, _used);
-        _used = mark;
+        Clear(from, to);
+        _holes.Add((from, to));
+        for (int last; (last = _holes.FindIndex(hole => hole.To == _used)) >= 0; _holes.RemoveAt(last))
+            _used = _holes[last].From;
     }
 
     /// <inheritdoc/>

@@ -1,9 +1,6 @@
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
-using VirtioSharp.Core.Queues.Packed;
-using VirtioSharp.Core.Queues.Split;
-using VirtioSharp.Spec;
 
 namespace VirtioSharp.Core.Queues;
 
@@ -21,21 +18,6 @@ internal enum ServiceOutcome
 /// <summary>The device's end of an enabled queue, whatever its ring format.</summary>
 internal abstract class DeviceQueue
 {
-    /// <summary>Takes hold of the ring that <paramref name="layout"/> describes, in the format that was negotiated.</summary>
-    /// <exception cref="QueueException">The ring cannot be: the message names the field.</exception>
-    public static DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, MemoryMap map, FeatureSet features, QueueSnapshot at)
-    {
-        var memory = new GuestMemory(map);
-        QueueOptions options = QueueOptions.From(features) with { Inflight = slot.Inflight };
-        return (features.Has(Features.RingPacked), slot.Inflight is not null) switch
-        {
-            (false, false) => new DeviceQueue<SplitDeviceRing>(slot, layout, memory, options, at),
-            (true, false) => new DeviceQueue<PackedDeviceRing>(slot, layout, memory, options, at),
-            (false, true) => new DeviceQueue<TrackedSplitRing>(slot, layout, memory, options, at),
-            (true, true) => new DeviceQueue<TrackedPackedRing>(slot, layout, memory, options, at),
-        };
-    }
-
     /// <summary>Where the device stands in the ring.</summary>
     public abstract QueueSnapshot Snapshot { get; }
 
@@ -83,6 +65,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     private const int BatchSize = 64;
 
     private readonly QueueSlot _slot;
+    private readonly DirtyLog? _log; // of a ring that is logged
     private readonly PendingChain?[] _pending;          // by the chain's name, made at first need
     private readonly Queue<PendingChain>? _inOrder;     // with IN_ORDER: what may not be shown before what precedes it
     private GuestMemory _memory;
@@ -96,7 +79,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 
     public DeviceQueue(QueueSlot slot, in QueueLayout layout, GuestMemory memory, QueueOptions options, QueueSnapshot at)
     {
-        _slot = slot;
+        (_slot, _log) = (slot, options.Log);
         _memory = memory;
         _ring = TRing.Attach(layout, ref _memory, options, at);
         _segments = slot.SegmentsFor(layout.Size);
@@ -181,6 +164,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             switch (chain.Fate)
             {
                 case ChainFate.Completed:
+                    if (TRing.IsLogged)
+                        MarkWritten(Writable, chain.Written);
                     Finish(_chain, chain.Written);
                     slot.Chains++;
                     slot.BytesWritten += chain.Written;
@@ -200,6 +185,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     public override PendingChain Hold(ref DeviceChain chain)
     {
         PendingChain pending = _kept = PendingFor(_chain);
+        if (TRing.IsLogged)
+            pending.KeepWritable(Writable);
         chain.CopyRest(pending, _chain);
         _inOrder?.Enqueue(pending);
         return pending;
@@ -207,8 +194,11 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
 
     public override void Complete(PendingChain pending)
     {
+        uint written = pending.Answer ?? 0;
+        if (TRing.IsLogged)
+            MarkWritten(pending.Writable, written);
         _slot.Chains++;
-        _slot.BytesWritten += pending.Answer ?? 0;
+        _slot.BytesWritten += written;
         if (_inOrder is null)
             Give(pending);
         else
@@ -280,6 +270,20 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
         pending.Release();
         Held--;
     }
+
+    /// <summary>Notes the pages of the first <paramref name="bytes"/> of some buffers.</summary>
+    /// <remarks>So many were written, so noting them takes no longer than that did, whatever the driver described.</remarks>
+    private void MarkWritten(ReadOnlySpan<Segment> buffers, uint bytes)
+    {
+        foreach (Segment buffer in buffers)
+        {
+            uint piece = Math.Min(bytes, buffer.Length);
+            _log!.Mark(buffer.Host, piece);
+            bytes -= piece;
+        }
+    }
+
+    private ReadOnlySpan<Segment> Writable => new(_segments.ReadableEnd, (int)(_segments.End - _segments.ReadableEnd));
 
     private PendingChain PendingFor(RingChain chain)
     {

@@ -11,12 +11,21 @@ namespace VirtioSharp.Core.Queues;
 internal interface IDeviceRing<TSelf>
     where TSelf : struct, IDeviceRing<TSelf>
 {
+    /// <summary>Whether what the device writes is to be noted: all else is compiled away.</summary>
+    static virtual bool IsLogged => false;
+
+    /// <summary>Where the used entries of this format lie.</summary>
+    static abstract UsedEntries Entries { get; }
+
     /// <summary>Takes hold of a ring that the driver has laid out.</summary>
     /// <exception cref="QueueException">A size, alignment or address cannot be: the message names the field.</exception>
     static abstract TSelf Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at);
 
     /// <summary>Where the device stands; <see cref="Attach"/> goes on from there.</summary>
     QueueSnapshot Snapshot { get; }
+
+    /// <summary>The used entry that is written next.</summary>
+    int UsedPosition { get; }
 
     /// <summary>Chains that an earlier life of the device took and did not complete; they are popped first.</summary>
     int Owed { get; }
@@ -46,3 +55,9 @@ internal interface IDeviceRing<TSelf>
     /// <summary>Whether a chain is available, without taking it.</summary>
     bool HasAvailable();
 }
+
+/// <summary>Where the used entries of a ring format lie.</summary>
+/// <param name="AreInDescriptorArea">Whether they overwrite descriptors; if not, they are in the device area.</param>
+/// <param name="Offset">Where the first starts there.</param>
+/// <param name="Bytes">The size of one.</param>
+internal readonly record struct UsedEntries(bool AreInDescriptorArea, int Offset, int Bytes);

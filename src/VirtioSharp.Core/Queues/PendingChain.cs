@@ -16,6 +16,8 @@ public sealed unsafe class PendingChain
     private int _readableCount;
     private int _count;
     private bool _isPending;
+    private Segment[] _writable = [];
+    private int _writableCount;
 
     internal PendingChain(DeviceQueue queue) => _queue = queue;
 
@@ -34,12 +36,17 @@ public sealed unsafe class PendingChain
     /// <summary>Whether its name is taken: it is pending, or waits for those before it.</summary>
     internal bool IsTaken { get; private set; }
 
+    /// <summary>All that the device may write to, from the start on, while that is logged: what it asks others to write is written when it completes.</summary>
+    internal ReadOnlySpan<Segment> Writable => _writable.AsSpan(0, _writableCount);
+
+    private Segment* Items => (Segment*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(_storage));
+
     /// <summary>What was left to read and to write when it was held. Each time it is opened it starts there.</summary>
     /// <exception cref="InvalidOperationException">It is not pending any more.</exception>
     public DeviceChain Open()
     {
         MustBePending();
-        var items = (Segment*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(_storage));
+        Segment* items = Items;
         return new DeviceChain(_queue, items, items + _readableCount, items + _count, Written, ChainFate.Held);
     }
 
@@ -64,6 +71,15 @@ public sealed unsafe class PendingChain
         readable.CopyTo(_storage);
         writable.CopyTo(_storage.AsSpan(_readableCount));
         (Chain, Written, Answer, _isPending, IsTaken) = (chain, written, null, true, true);
+    }
+
+    /// <summary>Keeps what <see cref="Writable"/> gives back.</summary>
+    internal void KeepWritable(ReadOnlySpan<Segment> writable)
+    {
+        _writableCount = writable.Length;
+        if (_writable.Length < _writableCount)
+            _writable = new Segment[_writableCount];
+        writable.CopyTo(_writable);
     }
 
     /// <summary>Keeps the place of a chain that is answered already.</summary>

@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Spec;
 
 namespace VirtioSharp.Core.Queues;
@@ -10,6 +11,12 @@ internal readonly record struct QueueOptions(bool Indirect, bool EventIdx, bool 
 
     /// <summary>Where the device notes what is in flight, if it does.</summary>
     public InflightRegion? Inflight { get; init; }
+
+    /// <summary>Where the device notes what it writes, if it does.</summary>
+    public DirtyLog? Log { get; init; }
+
+    /// <summary>Where its writes to the ring are noted, if they are: as if the device area started at this guest address.</summary>
+    public GuestAddress? RingLog { get; init; }
 
     public static QueueOptions From(FeatureSet features) => new(
         features.Has(Features.IndirectDesc),

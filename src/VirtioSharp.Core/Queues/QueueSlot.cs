@@ -1,4 +1,5 @@
 using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Memory;
 
 namespace VirtioSharp.Core.Queues;
 
@@ -26,6 +27,9 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     /// <summary>Where the device notes what is in flight in the queue, if it does.</summary>
     public InflightRegion? Inflight { get; set; }
+
+    /// <summary>Where its writes to the ring are noted while memory is logged, if they are.</summary>
+    public GuestAddress? RingLog { get; set; }
 
     /// <summary>Where the device stands in the queue, or stood when it had to stop.</summary>
     public QueueSnapshot At => Queue?.Snapshot ?? _at;

@@ -53,9 +53,6 @@ public sealed class BlockOperation
     /// <summary>The memory of a read or a write, <see cref="Length"/> bytes in all. Its memory is pinned, and the back-end may use it up.</summary>
     public Span<BlockBuffer> Buffers => _buffers.AsSpan(0, _bufferCount);
 
-    /// <summary>Room for whatever the back-end wants to remember of it.</summary>
-    public long Note { get; set; }
-
     /// <summary>The request's chain while it is held.</summary>
     internal PendingChain? Chain { get; set; }
 
@@ -65,7 +62,7 @@ public sealed class BlockOperation
     /// <summary>Whether the device is in <see cref="IBlockBackend.Submit"/> with it.</summary>
     internal bool IsBeingSubmitted { get; set; }
 
-    /// <summary>It is done, or it failed. On the host's thread, once.</summary>
+    /// <summary>It is done, or it failed. On the host's thread, once. A request with more to do comes back to <see cref="IBlockBackend.Submit"/> from in here.</summary>
     /// <param name="status">Ok, IoError, or Unsupported.</param>
     public void Complete(BlockStatus status)
     {

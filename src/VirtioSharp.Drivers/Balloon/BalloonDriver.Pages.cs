@@ -28,6 +28,7 @@ public sealed partial class BalloonDriver
     {
         if (_hints is null || !WantsHints)
             throw new InvalidOperationException($"the device wants no hints: its command is {HintCommand}");
+        _session.ThrowIfBroken();
         foreach (DmaBuffer piece in free)
             FramesOf(piece);
         uint command = _hintedCommand = HintCommand;
@@ -51,6 +52,7 @@ public sealed partial class BalloonDriver
     {
         if (_reports is null)
             throw new NotSupportedException("PAGE_REPORTING was not negotiated");
+        _session.ThrowIfBroken();
         foreach (DmaBuffer piece in free)
         {
             FramesOf(piece);
@@ -71,6 +73,7 @@ public sealed partial class BalloonDriver
     /// <summary>Sends the page frame numbers, 256 at a time, and tells the device the new number of pages (§5.5.6).</summary>
     private void Move(PageChannel channel, ReadOnlySpan<DmaBuffer> pages, Action<uint> note)
     {
+        _session.ThrowIfBroken();
         // What timed out before: no page goes out before it is known to be in.
         _inflate.Settle();
         _deflate.Settle();
@@ -80,15 +83,34 @@ public sealed partial class BalloonDriver
             foreach (uint frame in FramesOf(page))
             {
                 note(frame);
-                MemoryMarshal.Write(_frames.Span[(count * sizeof(uint))..], (Le32)frame);
-                if (++count == MaxFrames)
-                    Send(channel, ref count);
+                Put(channel, frame, ref count);
             }
         }
 
         Send(channel, ref count);
+        TellActual();
+    }
+
+    private void InflateAgain()
+    {
+        int count = 0;
+        foreach (uint frame in _balloon)
+            Put(_inflate, frame, ref count);
+        Send(_inflate, ref count);
+        TellActual();
+    }
+
+    private void TellActual()
+    {
         ActualPages = (uint)_balloon.Count;
         Write(BalloonConfiguration.ActualOffset, ActualPages);
+    }
+
+    private void Put(PageChannel channel, uint frame, ref int count)
+    {
+        MemoryMarshal.Write(_frames.Span[(count * sizeof(uint))..], (Le32)frame);
+        if (++count == MaxFrames)
+            Send(channel, ref count);
     }
 
     private void Send(PageChannel channel, ref int count)

@@ -1,4 +1,5 @@
 using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Spec;
@@ -11,7 +12,7 @@ namespace VirtioSharp.Drivers.Balloon;
 /// One thread. Pages are pieces of the transport's arena, so that nothing else can get into the balloon by mistake.
 /// While nothing is to be done, call <see cref="Poll"/>: the device asks for statistics and changes its target when it likes.
 /// </remarks>
-public sealed partial class BalloonDriver : IDisposable
+public sealed partial class BalloonDriver : BoundDevice, IDisposable
 {
     private const int MaxFrames = 256; // of one request, as Linux has it
 
@@ -31,24 +32,31 @@ public sealed partial class BalloonDriver : IDisposable
     /// <exception cref="TransportException">It is no memory balloon, or it cannot be set up.</exception>
     /// <exception cref="QueueException">It lacks a queue.</exception>
     public BalloonDriver(IDriverTransport transport, BalloonDriverOptions? options = null)
+        : this(DriverSession.Open(transport, DeviceId.Balloon, new VirtioBalloon(options).Features), options)
     {
-        _options = options ?? new BalloonDriverOptions();
-        _session = DriverSession.Open(transport, DeviceId.Balloon, Known(_options), _options.Withheld);
-        _frames = transport.Dma.Allocate(MaxFrames * sizeof(uint));
-        _command = transport.Dma.Allocate(sizeof(uint));
-        BalloonQueues numbers = BalloonQueues.For(_options.QueueNumbers, transport.ReadDeviceFeatures());
+    }
+
+    /// <summary>Takes a device in hand that has been negotiated with, and starts it.</summary>
+    /// <inheritdoc cref="BalloonDriver(IDriverTransport, BalloonDriverOptions?)"/>
+    /// <param name="session">Up to FEATURES_OK, with the features of <see cref="VirtioBalloon"/>.</param>
+    /// <param name="options">How to drive it.</param>
+    public BalloonDriver(DriverSession session, BalloonDriverOptions? options = null)
+    {
+        (_session, _options) = (session, options ?? new BalloonDriverOptions());
+        _frames = session.Dma.Allocate(MaxFrames * sizeof(uint));
+        _command = session.Dma.Allocate(sizeof(uint));
+        BalloonQueues numbers = BalloonQueues.For(_options.QueueNumbers, session.OfferedFeatures);
         _session.EnableQueues([.. numbers.Requests(NegotiatedFeatures)]);
         _inflate = new PageChannel(_session, BalloonLayout.InflateQueue, _options.Timeout);
         _deflate = new PageChannel(_session, BalloonLayout.DeflateQueue, _options.Timeout);
         if (Has(BalloonFeatures.Statistics))
-            _statistics = new StatisticsChannel(_session.Queue(numbers.Statistics), transport.Dma, _options.Statistics);
+            _statistics = new StatisticsChannel(_session.Queue(numbers.Statistics), session.Dma, _options.Statistics);
         _sources = _statistics is null ? [InterruptSource.Configuration] : [InterruptSource.Configuration, InterruptSource.Queue(numbers.Statistics)];
         if (Has(BalloonFeatures.FreePageHint))
             _hints = new PageChannel(_session, numbers.FreePage, _options.Timeout);
         if (Has(BalloonFeatures.PageReporting))
             _reports = new PageChannel(_session, numbers.Reporting, _options.Timeout);
-        if (Has(BalloonFeatures.PagePoison))
-            Write(BalloonConfiguration.PoisonOffset, _options.Poison!.Value);
+        TellPoison();
         ReadConfiguration();
         _session.ConfigurationChanged += (_, _) => OnConfigurationChanged();
         _session.Start();
@@ -144,10 +152,27 @@ public sealed partial class BalloonDriver : IDisposable
     /// <summary>Resets the device. What is in the balloon stays out of use: the device may have dropped it.</summary>
     public void Dispose() => _session.Dispose();
 
-    /// <summary>What has no use is not accepted: a device could rely on it.</summary>
-    private static FeatureSet Known(BalloonDriverOptions options) =>
-        BalloonFeatures.MustTellHost | BalloonFeatures.DeflateOnOom | BalloonFeatures.FreePageHint | BalloonFeatures.PageReporting
-        | (options.Statistics.Count > 0 ? BalloonFeatures.Statistics : default) | (options.Poison is null ? default : BalloonFeatures.PagePoison);
+    /// <inheritdoc/>
+    protected override void OnFreeze()
+    {
+        foreach (PageChannel? channel in Channels)
+            channel?.Settle();
+    }
+
+    /// <summary>The pages stay in the balloon. A device that has been reset may know of none (§2.4), so it is told once more.</summary>
+    protected override void OnRestore()
+    {
+        foreach (PageChannel? channel in Channels)
+            channel?.Forget();
+        _hintedCommand = BalloonLayout.CommandStop;
+        TellPoison();
+        _session.Start();
+        _statistics?.Restart();
+        InflateAgain();
+        OnConfigurationChanged();
+    }
+
+    private PageChannel?[] Channels => [_inflate, _deflate, _hints, _reports];
 
     private bool Has(FeatureSet feature) => _session.NegotiatedFeatures.Has(feature);
 
@@ -171,6 +196,13 @@ public sealed partial class BalloonDriver : IDisposable
     private void ReadConfiguration() => (TargetPages, HintCommand) = _session.ReadConfiguration<(uint, uint)>(fields => (
         fields.Read<Le32>(BalloonConfiguration.TargetOffset),
         Has(BalloonFeatures.FreePageHint) ? fields.Read<Le32>(BalloonConfiguration.CommandOffset) : BalloonLayout.CommandStop));
+
+    /// <summary>Before DRIVER_OK, so that the device knows it with the first page.</summary>
+    private void TellPoison()
+    {
+        if (Has(BalloonFeatures.PagePoison))
+            Write(BalloonConfiguration.PoisonOffset, _options.Poison!.Value);
+    }
 
     private void Write(uint offset, uint value) => _session.WriteConfiguration<Le32>(offset, value);
 }

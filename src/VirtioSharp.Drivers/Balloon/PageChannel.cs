@@ -27,6 +27,9 @@ internal sealed class PageChannel(DriverSession session, int index, TimeSpan tim
         Settle();
     }
 
+    /// <summary>The device has been reset: nothing is in flight any more.</summary>
+    public void Forget() => _isBusy = false;
+
     /// <summary>Waits for what is in flight.</summary>
     /// <exception cref="TimeoutException">The device has not used it.</exception>
     /// <exception cref="DeviceException">It needs a reset.</exception>

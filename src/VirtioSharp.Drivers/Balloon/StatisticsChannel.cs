@@ -26,14 +26,20 @@ internal sealed class StatisticsChannel
     /// <summary>Before DRIVER_OK the device must not be notified of the first buffer (§5.5.5).</summary>
     public void Start() => _queue.Kick();
 
+    /// <summary>The device has been reset, and is live: it gets the buffer again.</summary>
+    public void Restart()
+    {
+        Add();
+        _queue.Kick();
+    }
+
     /// <summary>Answers if the device has asked.</summary>
     /// <returns>Whether it had.</returns>
     public bool Serve()
     {
         if (!_queue.TryGet(out _, out _))
             return false;
-        Add();
-        _queue.Kick();
+        Restart();
         return true;
     }
 

@@ -15,6 +15,7 @@ public sealed partial class BlockDriver
     private int _firstWaiting, _waitingCount;
     private int _blocking; // requests of calls that are in flight
     private BlockResult? _failure;
+    private bool? _writeback; // as the caller wanted it: a reset switches it back
 
     /// <summary>Whether completed writes wait in a cache for <see cref="Flush"/> (§5.2.5.1).</summary>
     public bool IsWriteback => Properties.CanSetWriteback ? _session.ReadConfiguration<byte>(BlockConfigurationOffset.Writeback) != 0 : Properties.CanFlush;
@@ -118,8 +119,11 @@ public sealed partial class BlockDriver
     {
         if (!Properties.CanSetWriteback)
             throw new NotSupportedException("the device does not offer CONFIG_WCE");
-        _session.WriteConfiguration(BlockConfigurationOffset.Writeback, on ? (byte)1 : (byte)0);
+        WriteWriteback(on);
+        _writeback = on;
     }
+
+    private void WriteWriteback(bool on) => _session.WriteConfiguration(BlockConfigurationOffset.Writeback, on ? (byte)1 : (byte)0);
 
     private void Begin(BlockRequestType type, ulong sector, int bytes)
     {
@@ -184,6 +188,7 @@ public sealed partial class BlockDriver
     /// <summary>Waits for what an earlier call left behind when its time ran out: the device may still write to the memory that calls copy through.</summary>
     private void Drain()
     {
+        _session.ThrowIfBroken();
         Kick();
         while (_blocking > 0)
             Await();

@@ -1,4 +1,5 @@
 using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
@@ -11,15 +12,10 @@ namespace VirtioSharp.Drivers.Block;
 /// One thread. A submitted request is one request on the ring, no longer than <see cref="Properties"/> allow; blocking
 /// calls of any length are cut to that. Neither way allocates anything per request.
 /// </remarks>
-public sealed partial class BlockDriver : IDisposable
+public sealed partial class BlockDriver : BoundDevice, IDisposable
 {
     /// <summary>Lets the driver choose the queue.</summary>
     public const int AnyQueue = -1;
-
-    private static readonly FeatureSet Known =
-        BlockFeatures.SizeMax | BlockFeatures.SegMax | BlockFeatures.Geometry | BlockFeatures.ReadOnly | BlockFeatures.BlockSize
-        | BlockFeatures.Flush | BlockFeatures.Topology | BlockFeatures.ConfigWriteback | BlockFeatures.MultiQueue
-        | BlockFeatures.Discard | BlockFeatures.WriteZeroes;
 
     private readonly DriverSession _session;
     private readonly BlockQueue[] _queues;
@@ -33,9 +29,17 @@ public sealed partial class BlockDriver : IDisposable
     /// <exception cref="TransportException">It is no block device, or it cannot be set up.</exception>
     /// <exception cref="QueueException">It has no usable queue.</exception>
     public BlockDriver(IDriverTransport transport, BlockDriverOptions? options = null)
+        : this(DriverSession.Open(transport, DeviceId.Block, new VirtioBlock(options).Features), options)
     {
-        _options = options ?? new BlockDriverOptions();
-        _session = DriverSession.Open(transport, DeviceId.Block, Known, _options.Withheld);
+    }
+
+    /// <summary>Takes a device in hand that has been negotiated with, and starts it.</summary>
+    /// <inheritdoc cref="BlockDriver(IDriverTransport, BlockDriverOptions?)"/>
+    /// <param name="session">Up to FEATURES_OK, with the features of <see cref="VirtioBlock"/>.</param>
+    /// <param name="options">How to drive it.</param>
+    public BlockDriver(DriverSession session, BlockDriverOptions? options = null)
+    {
+        (_session, _options) = (session, options ?? new BlockDriverOptions());
         BlockConfiguration space = _session.ReadConfiguration(fields => BlockSpace.Read(fields, NegotiatedFeatures));
         Capacity = space.Capacity;
         DriverQueue[] queues = EnableQueues(space);
@@ -50,9 +54,9 @@ public sealed partial class BlockDriver : IDisposable
             throw;
         }
 
-        _queues = [.. queues.Select((queue, i) => new BlockQueue(queue, transport.Dma, Properties, i * _slotsPerQueue))];
+        _queues = [.. queues.Select((queue, i) => new BlockQueue(queue, session.Dma, Properties, i * _slotsPerQueue))];
         _waiting = new BlockResult[MaxInFlight];
-        _copy = transport.Dma.Allocate(_options.CopyBytes, BlockLayout.SectorBytes);
+        _copy = session.Dma.Allocate(_options.CopyBytes, BlockLayout.SectorBytes);
         _session.ConfigurationChanged += (_, _) => ReadCapacity();
         _session.Start();
     }
@@ -138,7 +142,45 @@ public sealed partial class BlockDriver : IDisposable
     public bool CheckConfiguration() => _session.Wait([InterruptSource.Configuration], TimeSpan.Zero) != InterruptSource.None;
 
     /// <summary>Resets the device. What is in flight gets no result.</summary>
-    public void Dispose() => _session.Dispose();
+    public void Dispose()
+    {
+        _session.Dispose();
+        CloseQueues();
+    }
+
+    /// <summary>All that is in flight gets its result; those of submitted requests wait to be taken.</summary>
+    protected override void OnFreeze()
+    {
+        Kick();
+        while (InFlight > 0)
+            Await();
+    }
+
+    /// <summary>The device has the same cache as before. What it never answered, because it was broken, is <see cref="BlockOutcome.Lost"/>.</summary>
+    protected override void OnRestore()
+    {
+        foreach (BlockQueue queue in _queues)
+        {
+            while (queue.TryAbandon(out BlockResult result, out bool isBlocking))
+                Sort(queue, result, isBlocking);
+        }
+
+        _failure = null; // of a call that has not waited for it
+        if (_writeback is { } on)
+            WriteWriteback(on);
+        _session.Start();
+        ReadCapacity();
+    }
+
+    /// <inheritdoc/>
+    protected override void OnRemove(bool isGone) => CloseQueues();
+
+    /// <summary>The queues' memory may be gone next.</summary>
+    private void CloseQueues()
+    {
+        foreach (BlockQueue queue in _queues)
+            queue.Close();
+    }
 
     private int InFlight
     {

@@ -17,20 +17,21 @@ internal sealed class BlockQueue
     private readonly DriverQueue _queue;
     private readonly DmaBuffer _memory;
     private readonly Slot[] _slots;
+    private readonly bool[] _isOut; // by slot: the device has it
     private readonly ushort[] _free;
     private readonly ushort[] _slotOf; // by the chain's id
     private readonly DmaBuffer[] _buffers;
     private readonly int _maxSegmentBytes;
     private readonly int _firstSlot;
     private int _freeCount;
-    private bool _hasNews;
+    private bool _hasNews, _isClosed;
 
     public BlockQueue(DriverQueue queue, DmaArena arena, BlockProperties properties, int firstSlot)
     {
         (_queue, _firstSlot, _maxSegmentBytes) = (queue, firstSlot, properties.MaxSegmentBytes);
         int size = queue.Layout.Size;
         _memory = arena.Allocate(size * SlotBytes);
-        (_slots, _free, _slotOf) = (new Slot[size], new ushort[size], new ushort[size]);
+        (_slots, _isOut, _free, _slotOf) = (new Slot[size], new bool[size], new ushort[size], new ushort[size]);
         for (; _freeCount < size; _freeCount++)
             _free[_freeCount] = (ushort)(size - 1 - _freeCount);
         _buffers = new DmaBuffer[properties.MaxSegments + 2];
@@ -58,6 +59,7 @@ internal sealed class BlockQueue
         _slotOf[id] = slot;
         token = new BlockToken(number, _firstSlot + slot);
         _slots[slot] = new Slot(token, request, isBlocking);
+        _isOut[slot] = true;
         InFlight++;
         _hasNews = true;
         return true;
@@ -84,8 +86,28 @@ internal sealed class BlockQueue
         return false;
     }
 
+    /// <summary>The device has been reset: takes back a request that it had, as <see cref="TryTake"/> takes an answered one.</summary>
+    public bool TryAbandon(out BlockResult result, out bool isBlocking)
+    {
+        (result, isBlocking, _hasNews) = (default, false, false);
+        int index = Array.IndexOf(_isOut, true);
+        if (index < 0)
+            return false;
+        InFlight--;
+        _isOut[index] = false;
+        (result, isBlocking) = (ResultOf(_slots[index], BlockOutcome.Lost, BlockResult.Untouched), _slots[index].IsBlocking);
+        return true;
+    }
+
+    /// <summary>The device is lost, and the memory with it: no slot is free any more.</summary>
+    public void Close() => (_freeCount, _isClosed) = (0, true);
+
     /// <summary>Somebody has the result: the slot is free.</summary>
-    public void Release(BlockToken token) => _free[_freeCount++] = (ushort)(token.Slot - _firstSlot);
+    public void Release(BlockToken token)
+    {
+        if (!_isClosed)
+            _free[_freeCount++] = (ushort)(token.Slot - _firstSlot);
+    }
 
     /// <summary>Header, data, status (§5.2.6): written into the slot, and listed in <see cref="_buffers"/>.</summary>
     private int Fill(DmaBuffer memory, in BlockRequest request)
@@ -110,6 +132,7 @@ internal sealed class BlockQueue
     {
         InFlight--;
         int index = _slotOf[id];
+        _isOut[index] = false;
         ref Slot slot = ref _slots[index];
         isBlocking = slot.IsBlocking;
         var status = (BlockStatus)_memory.Span[index * SlotBytes + StatusOffset]; // read once
@@ -123,8 +146,11 @@ internal sealed class BlockQueue
             BlockResult.Untouched => BlockOutcome.NoStatus,
             _ => BlockOutcome.UnknownStatus,
         };
-        return new BlockResult(slot.Token, slot.Request.Type, slot.Request.Sector, slot.Request.Sectors, outcome, status);
+        return ResultOf(slot, outcome, status);
     }
+
+    private static BlockResult ResultOf(in Slot slot, BlockOutcome outcome, BlockStatus status) =>
+        new(slot.Token, slot.Request.Type, slot.Request.Sector, slot.Request.Sectors, outcome, status);
 
     private readonly record struct Slot(BlockToken Token, BlockRequest Request, bool IsBlocking);
 }

@@ -22,6 +22,8 @@ public enum BlockOutcome : byte
     UnknownStatus,
     /// <summary>The status is OK, but the device says it wrote less than was to be read.</summary>
     TooShort,
+    /// <summary>The device was reset before it answered: it may have done it or not, in whole or in part.</summary>
+    Lost,
 }
 
 /// <summary>What became of a request.</summary>

@@ -64,7 +64,7 @@ public sealed partial class ConsoleDriver
         if (control.Port >= (uint)_ports.Length)
             return Refuse(control);
         ConsolePort port = _ports[control.Port];
-        if (port.IsPresent == (control.Event == ConsoleEvent.DeviceAdd))
+        if (port.IsPresent == (control.Event == ConsoleEvent.DeviceAdd) && !port.IsAwaited)
             return false; // one that is there is not added again, and of one that is not there nothing else is said
         if (!Apply(port, control, message[ConsoleControl.Size..]))
             return false;
@@ -76,6 +76,12 @@ public sealed partial class ConsoleDriver
     {
         switch (control.Event)
         {
+            case ConsoleEvent.DeviceAdd when port.IsAwaited:
+                Send(port.Number, ConsoleEvent.PortReady, 1);
+                if (port.IsOpen)
+                    Send(port.Number, ConsoleEvent.PortOpen, 1);
+                port.Return();
+                return true;
             case ConsoleEvent.DeviceAdd:
                 port.Appear();
                 port.Receive.Kick();

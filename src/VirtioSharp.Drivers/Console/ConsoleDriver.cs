@@ -1,4 +1,5 @@
 using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Console;
@@ -15,10 +16,8 @@ public readonly record struct ConsolePortChange(ConsolePort Port, ConsoleEvent E
 /// One thread. While nothing is to be done, call <see cref="Poll"/>; reading from a port looks after control messages as well.
 /// Messages about ports that cannot be are counted and left.
 /// </remarks>
-public sealed partial class ConsoleDriver : IDisposable
+public sealed partial class ConsoleDriver : BoundDevice, IDisposable
 {
-    private static readonly FeatureSet Known = ConsoleFeatures.Size | ConsoleFeatures.MultiPort | ConsoleFeatures.EmergencyWrite;
-
     private readonly ConsoleDriverOptions _options;
     private readonly DriverSession _session;
     private readonly ConsolePort[] _ports;
@@ -31,9 +30,17 @@ public sealed partial class ConsoleDriver : IDisposable
     /// <exception cref="TransportException">It is no console, or it cannot be set up.</exception>
     /// <exception cref="QueueException">It lacks a queue.</exception>
     public ConsoleDriver(IDriverTransport transport, ConsoleDriverOptions? options = null)
+        : this(DriverSession.Open(transport, DeviceId.Console, new VirtioConsole(options).Features), options)
     {
-        _options = options ?? new ConsoleDriverOptions();
-        _session = DriverSession.Open(transport, DeviceId.Console, Known, _options.Withheld);
+    }
+
+    /// <summary>Takes a device in hand that has been negotiated with, and starts it.</summary>
+    /// <inheritdoc cref="ConsoleDriver(IDriverTransport, ConsoleDriverOptions?)"/>
+    /// <param name="session">Up to FEATURES_OK, with the features of <see cref="VirtioConsole"/>.</param>
+    /// <param name="options">How to drive it.</param>
+    public ConsoleDriver(DriverSession session, ConsoleDriverOptions? options = null)
+    {
+        (_session, _options) = (session, options ?? new ConsoleDriverOptions());
         HasPorts = NegotiatedFeatures.Has(ConsoleFeatures.MultiPort);
         _maxPorts = HasPorts ? _session.ReadConfiguration<uint>(ConsoleConfiguration.MaxPortsOffset) : 1;
         int count = (int)Math.Clamp(_maxPorts, 1, (uint)_options.MaxPorts); // port 0's queues always exist
@@ -95,8 +102,12 @@ public sealed partial class ConsoleDriver : IDisposable
         return true;
     }
 
-    /// <summary>Resets the device.</summary>
-    public void Dispose() => _session.Dispose();
+    /// <summary>Resets the device. Its ports are gone.</summary>
+    public void Dispose()
+    {
+        _session.Dispose();
+        LosePorts();
+    }
 
     /// <summary>Waits until a port has something to read, and minds everything else meanwhile.</summary>
     internal bool WaitFor(ConsolePort port, TimeSpan timeout)

@@ -41,6 +41,12 @@ public sealed class ConsolePort
 
     internal ReceiveBuffers Receive { get; }
 
+    /// <summary>The device was reset, and has not announced the port since.</summary>
+    internal bool IsAwaited { get; private set; }
+
+    /// <summary>Its user has opened it.</summary>
+    internal bool IsOpen { get; private set; }
+
     /// <summary>Reads what has come, and waits if nothing has.</summary>
     /// <param name="destination">Where the bytes go.</param>
     /// <param name="timeout">The longest to wait.</param>
@@ -70,11 +76,19 @@ public sealed class ConsolePort
 
     /// <summary>Tells the device that somebody uses the port now; before that it may keep back what comes. Consoles are opened by the driver.</summary>
     /// <exception cref="TimeoutException">The device does not take the message.</exception>
-    public void Open() => _driver.Send(Number, ConsoleEvent.PortOpen, 1);
+    public void Open()
+    {
+        IsOpen = true;
+        _driver.Send(Number, ConsoleEvent.PortOpen, 1);
+    }
 
     /// <summary>Tells the device that nobody does any more.</summary>
     /// <exception cref="TimeoutException">The device does not take the message.</exception>
-    public void Close() => _driver.Send(Number, ConsoleEvent.PortOpen, 0);
+    public void Close()
+    {
+        IsOpen = false;
+        _driver.Send(Number, ConsoleEvent.PortOpen, 0);
+    }
 
     /// <summary>The port is there. The device has to be shown the buffers.</summary>
     internal void Appear()
@@ -94,8 +108,48 @@ public sealed class ConsolePort
     internal void Vanish()
     {
         Receive.Drop();
-        (IsPresent, IsConsole, IsOpenAtDevice, Name, WindowSize) = (false, false, false, "", null);
+        if (IsAwaited)
+            _transmit.Forget();
+        BeNothing();
     }
+
+    /// <summary>The device will be reset: what came from it stays, to be read.</summary>
+    internal void Keep()
+    {
+        if (IsPresent)
+            Receive.Keep();
+    }
+
+    /// <summary>The device has been reset, so it has none of the buffers. It is not notified.</summary>
+    /// <param name="isAnnounced">Whether the device will announce the port if it is still there.</param>
+    internal void Restart(bool isAnnounced)
+    {
+        if (IsPresent)
+            Receive.Restart();
+        else
+            Lose();
+        if (isAnnounced)
+            (IsAwaited, IsOpenAtDevice) = (IsPresent, false);
+    }
+
+    /// <summary>It is there as it was before the reset.</summary>
+    internal void Return()
+    {
+        IsAwaited = false;
+        Receive.Kick();
+        _transmit.Repeat();
+    }
+
+    /// <summary>It is not there, and nothing that was in its queues is, or they are not, either.</summary>
+    internal void Lose()
+    {
+        Receive.Forget();
+        _transmit.Forget();
+        BeNothing();
+    }
+
+    private void BeNothing() =>
+        (IsPresent, IsAwaited, IsOpen, IsConsole, IsOpenAtDevice, Name, WindowSize) = (false, false, false, false, false, "", null);
 
     internal void BeConsole() => IsConsole = true;
 

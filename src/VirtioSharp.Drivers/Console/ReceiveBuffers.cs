@@ -12,6 +12,7 @@ internal sealed class ReceiveBuffers
     private readonly DmaBuffer[] _buffers;
     private readonly bool[] _isOut;
     private readonly int[] _bufferOf; // by the chain's id
+    private readonly Queue<(int Buffer, int Length)> _kept = []; // from before a reset, in order
     private int _current = None, _next, _end;
 
     public ReceiveBuffers(DriverQueue queue, DmaArena arena, int count, int bytes)
@@ -47,9 +48,9 @@ internal sealed class ReceiveBuffers
         // Each buffer once: a device that uses them all without a byte gets them back, and the caller its time.
         for (int i = 0; i < _buffers.Length && Received.IsEmpty; i++)
         {
-            if (!_queue.TryGet(out ushort id, out uint length))
+            if (!TryNext(out int buffer, out int length))
                 return false;
-            (_current, _next, _end) = (_bufferOf[id], 0, (int)length); // the queue has cut the device's claim to the buffer
+            (_current, _next, _end) = (buffer, 0, length);
             _isOut[_current] = false;
             if (length == 0)
                 Consume(0);
@@ -74,5 +75,42 @@ internal sealed class ReceiveBuffers
     {
         for (int i = 0; i < _buffers.Length && Look(); i++)
             Consume(Received.Length);
+    }
+
+    /// <summary>Takes what has come out of the ring, which is about to be emptied.</summary>
+    public void Keep()
+    {
+        while (_queue.TryGet(out ushort id, out uint length))
+            _kept.Enqueue((_bufferOf[id], (int)length));
+    }
+
+    /// <summary>The ring has been emptied: the device gets every buffer again in which there is nothing to read. It is not notified.</summary>
+    public void Restart()
+    {
+        Array.Clear(_isOut);
+        foreach ((int buffer, _) in _kept)
+            _isOut[buffer] = true;
+        Fill();
+    }
+
+    /// <summary>The ring has been emptied, or is gone, and what had come with it. The device has no buffer.</summary>
+    public void Forget()
+    {
+        (_current, _next, _end) = (None, 0, 0);
+        _kept.Clear();
+        Array.Clear(_isOut);
+    }
+
+    private bool TryNext(out int buffer, out int length)
+    {
+        if (_kept.TryDequeue(out (int Buffer, int Length) kept))
+        {
+            (buffer, length) = kept;
+            return true;
+        }
+
+        bool any = _queue.TryGet(out ushort id, out uint used);
+        (buffer, length) = any ? (_bufferOf[id], (int)used) : (None, 0); // the queue has cut the device's claim to the buffer
+        return any;
     }
 }

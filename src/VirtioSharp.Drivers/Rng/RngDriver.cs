@@ -1,4 +1,5 @@
 using VirtioSharp.Core.Driver;
+using VirtioSharp.Core.Driver.Bus;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
@@ -7,8 +8,9 @@ using VirtioSharp.Spec;
 namespace VirtioSharp.Drivers.Rng;
 
 /// <summary>Reads an entropy device (§5.4), the way Linux's virtio_rng does: one buffer, always either full or on its way.</summary>
-public sealed class RngDriver : IDisposable
+public sealed class RngDriver : BoundDevice, IDisposable
 {
+    internal const int DefaultBufferSize = 64;
     private const int MaxEmptyAnswers = 16; // §5.4.6.2 allows none; a device that keeps giving nothing is not asked for ever
     private readonly DriverSession _session;
     private readonly DriverQueue _queue;
@@ -20,10 +22,18 @@ public sealed class RngDriver : IDisposable
     /// <param name="bufferSize">Bytes to ask for at a time.</param>
     /// <exception cref="TransportException">It is no entropy device, or it cannot be set up.</exception>
     /// <exception cref="QueueException">It has no usable queue, or broke it at once.</exception>
-    public RngDriver(IDriverTransport transport, int bufferSize = 64)
+    public RngDriver(IDriverTransport transport, int bufferSize = DefaultBufferSize)
+        : this(DriverSession.Open(transport, DeviceId.Entropy), bufferSize)
     {
-        _buffer = transport.Dma.Allocate(bufferSize);
-        _session = DriverSession.Open(transport, DeviceId.Entropy);
+    }
+
+    /// <summary>Takes a device in hand that has been negotiated with, starts it and asks for the first bytes.</summary>
+    /// <inheritdoc cref="RngDriver(IDriverTransport, int)"/>
+    /// <param name="session">Up to FEATURES_OK.</param>
+    /// <param name="bufferSize">Bytes to ask for at a time.</param>
+    public RngDriver(DriverSession session, int bufferSize = DefaultBufferSize)
+    {
+        (_session, _buffer) = (session, session.Dma.Allocate(bufferSize));
         _queue = _session.EnableQueue(0);
         _session.Start();
         Request();
@@ -57,7 +67,22 @@ public sealed class RngDriver : IDisposable
     }
 
     /// <summary>Resets the device.</summary>
-    public void Dispose() => _session.Dispose();
+    public void Dispose()
+    {
+        _session.Dispose();
+        _available = 0; // the buffer may be gone next
+    }
+
+    /// <inheritdoc/>
+    protected override void OnRestore()
+    {
+        _session.Start();
+        if (_available == 0)
+            Request();
+    }
+
+    /// <inheritdoc/>
+    protected override void OnRemove(bool isGone) => _available = 0;
 
     private void Request()
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using VirtioSharp.Linux.Interop;
 
 namespace VirtioSharp.Linux;
@@ -55,6 +56,32 @@ public sealed unsafe partial class UnixSocket : IDisposable
             descriptor.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Connects, and gives up when the listener's backlog stays full. The connection's calls return <see cref="WouldBlock"/>.</summary>
+    /// <param name="path">Its file, at most 107 bytes.</param>
+    /// <param name="timeout">How long to wait for room in the backlog.</param>
+    /// <exception cref="LinuxException">EAGAIN: nobody accepts; ENOENT, ECONNREFUSED, EACCES, ENAMETOOLONG.</exception>
+    public static UnixSocket Connect(string path, TimeSpan timeout)
+    {
+        SysSocket.SockaddrUn address = UnixAddress.Of(path, "connect");
+        FileDescriptor descriptor = NewDescriptor(nonBlocking: true);
+        long start = Stopwatch.GetTimestamp();
+        while (SysSocket.connect(descriptor, &address, UnixAddress.Size) < 0)
+        {
+            Errno errno = Libc.LastError;
+            if (errno == Errno.EINTR)
+                continue;
+            if (errno != Errno.EAGAIN || Stopwatch.GetElapsedTime(start) > timeout)
+            {
+                descriptor.Dispose();
+                throw new LinuxException(errno, $"connect {path}");
+            }
+
+            Thread.Sleep(1); // the kernel has no event for room in a backlog
+        }
+
+        return new UnixSocket(descriptor);
     }
 
     /// <summary>Two ends connected to each other (socketpair(2)).</summary>

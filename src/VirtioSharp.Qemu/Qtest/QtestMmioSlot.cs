@@ -19,7 +19,7 @@ public sealed class QtestMmioSlot
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)number, (uint)facts.MmioSlots, nameof(number));
         Number = number;
         Dma = machine.Dma;
-        Window = new QtestMemoryWindow(
+        Window = new Registers(
             machine.Qtest, facts.MmioStart + (ulong)number * QtestMachineFacts.MmioSlotBytes, QtestMachineFacts.MmioSlotBytes);
         Line = new QtestInterruptLine(machine.Qtest, facts.MmioInterrupt + number);
     }
@@ -55,5 +55,26 @@ public sealed class QtestMmioSlot
         }
 
         return null;
+    }
+
+    /// <summary>The registers. An acknowledgement has arrived when the next instruction runs, as a processor's would have.</summary>
+    /// <remarks>
+    /// Writes are sent off without waiting. If a driver looked into its queue before QEMU had read the acknowledgement, that could
+    /// acknowledge the interrupt for a buffer that was used after the look: nobody would ever look again.
+    /// </remarks>
+    private sealed class Registers(QtestClient qtest, ulong start, ulong length) : IRegisterWindow
+    {
+        private readonly QtestMemoryWindow _memory = new(qtest, start, length);
+
+        public ulong Length => length;
+
+        public uint Read(ulong offset, int width) => _memory.Read(offset, width);
+
+        public void Write(ulong offset, int width, uint value)
+        {
+            _memory.Write(offset, width, value);
+            if (offset == MmioRegister.InterruptAcknowledge)
+                qtest.Flush();
+        }
     }
 }

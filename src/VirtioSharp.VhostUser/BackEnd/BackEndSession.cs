@@ -18,11 +18,14 @@ internal sealed class BackEndSession : IDisposable
     /// <summary>VHOST_USER_F_PROTOCOL_FEATURES: this bit is between front-end and back-end, the driver never sees it.</summary>
     private const ulong ProtocolFeaturesBit = 1UL << 30;
 
+    /// <summary>VHOST_F_LOG_ALL: so is this; it says that pages are to be logged.</summary>
+    private const ulong LogAllBit = 1UL << 26;
+
     private readonly UnixSocket _socket;
     private readonly DeviceHost _host;
     private readonly ILogger _log;
     private readonly IncomingMessage _message;
-    private readonly MemoryTable _memory = new();
+    private readonly SharedMemory _memory;
     private readonly RingSet _rings;
     private readonly MemoryMessages _memoryMessages;
     private readonly RingMessages _ringMessages;
@@ -36,8 +39,9 @@ internal sealed class BackEndSession : IDisposable
     {
         (_socket, _host, _recorder, _log) = (socket, host, recorder, log);
         _message = new IncomingMessage(socket);
-        _rings = new RingSet(host, loop, _memory, recorder, log);
-        _memoryMessages = new MemoryMessages(_message, host, _memory, _rings, recorder, log);
+        _memory = new SharedMemory(host);
+        _rings = new RingSet(host, loop, _memory.Table, recorder, log);
+        _memoryMessages = new MemoryMessages(_message, _memory, _rings, recorder, log);
         _ringMessages = new RingMessages(_message, _rings);
         _deviceMessages = new DeviceMessages(_message, host, _rings);
         _offeredProtocol = VhostUserOptions.Implemented & ~options.Withheld;
@@ -45,7 +49,8 @@ internal sealed class BackEndSession : IDisposable
             _offeredProtocol &= ~ProtocolFeatures.Config; // there is none to read, and QEMU warns of it
     }
 
-    private FeatureSet OfferedFeatures => _host.DeviceFeatures | new FeatureSet(ProtocolFeaturesBit);
+    private FeatureSet OfferedFeatures => _host.DeviceFeatures
+        | new FeatureSet((_offeredProtocol & ProtocolFeatures.LogShmfd) != 0 ? ProtocolFeaturesBit | LogAllBit : ProtocolFeaturesBit);
 
     /// <summary>Reads and obeys what has arrived.</summary>
     /// <returns>False when the front-end has closed the connection.</returns>
@@ -83,7 +88,6 @@ internal sealed class BackEndSession : IDisposable
         // In this order: nothing may touch guest memory once it is unmapped.
         _rings.Dispose();
         _host.Reset();
-        _host.SetMemory(Core.Memory.MemoryMap.Empty);
         _memory.Dispose();
         _channel?.Dispose();
         _message.Dispose();
@@ -155,7 +159,8 @@ internal sealed class BackEndSession : IDisposable
         // Without the bit there is no SET_VRING_ENABLE: rings are enabled from the start.
         if ((value & ProtocolFeaturesBit) == 0)
             _rings.EnableAll();
-        return _rings.Negotiate(accepted - new FeatureSet(ProtocolFeaturesBit));
+        _memory.SetLogging((value & LogAllBit) != 0);
+        return _rings.Resume() & _rings.Negotiate(accepted - new FeatureSet(ProtocolFeaturesBit | LogAllBit));
     }
 
     private void SetProtocolFeatures(ProtocolFeatures features)

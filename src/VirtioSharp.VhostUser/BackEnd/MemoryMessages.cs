@@ -1,13 +1,12 @@
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
-using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.BackEnd;
 
-/// <summary>Obeys the messages about guest memory: all of it at once, or region by region.</summary>
-internal sealed class MemoryMessages(IncomingMessage message, DeviceHost host, MemoryTable memory, RingSet rings, SessionRecorder recorder, ILogger log)
+/// <summary>Obeys the messages about guest memory: all of it at once or region by region, and the log of what is written to it.</summary>
+internal sealed class MemoryMessages(IncomingMessage message, SharedMemory memory, RingSet rings, SessionRecorder recorder, ILogger log)
 {
     /// <returns>Whether it could be granted; null when the message is none of these.</returns>
     public bool? Obey()
@@ -22,7 +21,14 @@ internal sealed class MemoryMessages(IncomingMessage message, DeviceHost host, M
             case FrontEndRequest.AddMemReg:
                 return AddRegion(message.Read<SingleMemoryRegion>().Region);
             case FrontEndRequest.RemMemReg:
-                return Replace(memory.Without(message.Read<SingleMemoryRegion>().Region));
+                return Replace(memory.Table.Without(message.Read<SingleMemoryRegion>().Region));
+            case FrontEndRequest.SetLogBase:
+                memory.SetLog(message.Read<LogDescription>(), message.TakeFd());
+                message.Reply(0UL); // QEMU waits for it, though it did not ask for a reply
+                return rings.Resume();
+            case FrontEndRequest.SetLogFd:
+                memory.SetLogSignal(message.TakeOnlyEventFd());
+                return true;
             default:
                 return null;
         }
@@ -56,7 +62,7 @@ internal sealed class MemoryMessages(IncomingMessage message, DeviceHost host, M
         MemoryTable.Slot slot = MemoryTable.MapRegion(region, message.TakeFd());
         try
         {
-            return Replace(memory.With(slot));
+            return Replace(memory.Table.With(slot));
         }
         catch (TransportException)
         {
@@ -68,10 +74,10 @@ internal sealed class MemoryMessages(IncomingMessage message, DeviceHost host, M
     /// <returns>False when a ring should run now but cannot.</returns>
     private bool Replace(List<MemoryTable.Slot> slots)
     {
-        memory.Replace(slots, host.SetMemory);
-        recorder.MemoryRegions(memory.Count);
-        if (!memory.IsSealed && recorder.Fault("MemoryNotSealed"))
+        memory.Replace(slots);
+        recorder.MemoryRegions(memory.Table.Count);
+        if (!memory.Table.IsSealed && recorder.Fault("MemoryNotSealed"))
             log.MemoryNotSealed();
-        return rings.RunAll();
+        return rings.Resume();
     }
 }

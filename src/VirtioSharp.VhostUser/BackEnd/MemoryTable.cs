@@ -26,6 +26,12 @@ internal sealed class MemoryTable : IDisposable
     /// <summary>Whether every region is safe from being cut short under us.</summary>
     public bool IsSealed => _slots.TrueForAll(slot => slot.Sealed);
 
+    /// <summary>The last guest address; 0 when there is none.</summary>
+    public ulong Last => LastOf(_slots);
+
+    /// <summary>The last guest address of some regions; 0 when there are none.</summary>
+    public static ulong LastOf(List<Slot> slots) => slots.Count == 0 ? 0 : slots.Max(slot => slot.Region.GuestAddress + (slot.Region.Size - 1));
+
     /// <summary>Maps one region.</summary>
     /// <param name="region">The front-end's claim.</param>
     /// <param name="file">The memory; closed on return, the mapping keeps it.</param>

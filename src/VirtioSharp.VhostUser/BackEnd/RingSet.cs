@@ -121,6 +121,15 @@ internal sealed class RingSet : IDisposable
         _host.Reset();
     }
 
+    /// <summary>After a change of memory: rings that run look what they have to do, others run if they can now.</summary>
+    /// <returns>False when one should run but cannot.</returns>
+    public bool Resume()
+    {
+        foreach (Vring ring in _rings)
+            ring.LookSoon();
+        return RunAll();
+    }
+
     /// <summary>Runs every ring that has all it needs.</summary>
     /// <returns>False when one should run but cannot.</returns>
     public bool RunAll()
@@ -161,7 +170,7 @@ internal sealed class RingSet : IDisposable
             InflightRegion? region = _inflight?.RegionOf(ring.Index, IsPacked);
             bool goesOn = region is { IsNew: false };
             StartDevice();
-            _host.Track(ring.Index, region);
+            _host.Track(ring.Index, region, ring.Log);
             ring.Run();
             if (goesOn)
                 ring.SignalCall(); // whoever died may not have told of the last it completed

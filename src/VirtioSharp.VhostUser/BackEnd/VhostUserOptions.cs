@@ -7,7 +7,7 @@ public sealed record VhostUserOptions
 {
     /// <summary>Everything that works here.</summary>
     public const ProtocolFeatures Implemented =
-        ProtocolFeatures.Mq | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
+        ProtocolFeatures.Mq | ProtocolFeatures.LogShmfd | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
         | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status;
 
     /// <summary>What to keep back, for a front-end that is better off without it.</summary>

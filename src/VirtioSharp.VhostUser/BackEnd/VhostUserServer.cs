@@ -75,6 +75,9 @@ public sealed class VhostUserServer : IDisposable
         _connection?.EndForStop();
     }
 
+    /// <summary>The loop that the device lives in, for what stands behind it.</summary>
+    public EventLoop Loop => _loop;
+
     /// <summary>Ends <see cref="Run"/>. From any thread.</summary>
     public void Stop() => _loop.Stop();
 

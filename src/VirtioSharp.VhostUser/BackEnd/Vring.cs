@@ -40,6 +40,9 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     /// <summary>Whether the device runs on it.</summary>
     public bool IsRunning { get; private set; }
 
+    /// <summary>Where its device area is in the log of dirty pages, if what is written there is to be noted.</summary>
+    public GuestAddress? Log => _address is { } address && (address.Flags & VringAddress.LogFlag) != 0 ? new GuestAddress(address.Log) : null;
+
     /// <summary>Called when the ring is kicked again and again and yet was never written to.</summary>
     public Action? KickedInVain { get; set; }
 
@@ -141,6 +144,13 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
         _kicks += kicks;
         if (_kicks > 1 && IsRunning && host.IsUntouched(Index))
             KickedInVain?.Invoke();
+    }
+
+    /// <summary>Looks for work after the loop's other work, if it runs.</summary>
+    public void LookSoon()
+    {
+        if (IsRunning)
+            loop.Defer(this);
     }
 
     /// <summary>Goes on after a full turn.</summary>

@@ -46,6 +46,8 @@ internal sealed record MessageRule(string Name, int MinSize, int MaxSize, int Ma
         Add(FrontEndRequest.SetOwner, "SET_OWNER");
         Add(FrontEndRequest.ResetOwner, "RESET_OWNER");
         Add(FrontEndRequest.SetMemTable, "SET_MEM_TABLE", 8, 8 + MaxTableRegions * Region, MaxTableRegions);
+        Add(FrontEndRequest.SetLogBase, "SET_LOG_BASE", LogDescription.Bytes, fds: 1, requires: ProtocolFeatures.LogShmfd, reply: true);
+        Add(FrontEndRequest.SetLogFd, "SET_LOG_FD", 0, U64, fds: 1, requires: ProtocolFeatures.LogShmfd);
         Add(FrontEndRequest.SetVringNum, "SET_VRING_NUM", State);
         Add(FrontEndRequest.SetVringAddr, "SET_VRING_ADDR", Address);
         Add(FrontEndRequest.SetVringBase, "SET_VRING_BASE", State);

@@ -16,6 +16,9 @@ internal readonly struct VringState(uint index, uint num)
 [StructLayout(LayoutKind.Sequential)]
 internal readonly struct VringAddress(uint index, uint flags, ulong descriptor, ulong used, ulong available, ulong log)
 {
+    /// <summary>VHOST_VRING_F_LOG: what is written to the used ring is logged.</summary>
+    public const uint LogFlag = 1;
+
     public readonly uint Index = index;
     public readonly uint Flags = flags;
     public readonly ulong Descriptor = descriptor;

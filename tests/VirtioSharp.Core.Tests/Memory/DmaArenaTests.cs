@@ -72,6 +72,25 @@ public sealed class DmaArenaTests : IDisposable
     }
 
     [Fact]
+    public void What_is_taken_back_is_cleared_and_cut_again_when_nothing_lies_after_it()
+    {
+        DmaBuffer first = _arena.Allocate(64);
+        ulong second = _arena.Mark;
+        DmaBuffer kept = _arena.Allocate(64);
+        ulong third = _arena.Mark;
+        first.Span.Fill(1);
+        kept.Span.Fill(2);
+
+        _arena.TakeBack(0, second);
+        Assert.Equal(third, _arena.Mark);
+        Assert.Equal((0, 2), (first.Span[0], kept.Span[63]));
+        _arena.TakeBack(second, third);
+
+        Assert.Equal(0ul, _arena.Mark);
+        Assert.Equal(first.Address, _arena.Allocate(64).Address);
+    }
+
+    [Fact]
     public void An_empty_slice_at_the_end_is_allowed() => Assert.Equal(0, _arena.Allocate(16).Slice(16, 0).Length);
 
     [Fact]

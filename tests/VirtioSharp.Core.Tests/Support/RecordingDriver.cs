@@ -23,7 +23,7 @@ internal sealed class RecordingDriver(string name, params IReadOnlyList<DeviceMa
 
     public override DriverFeatures Features => Table;
 
-    protected internal override BoundDevice Probe(DriverSession session)
+    public override BoundDevice Probe(DriverSession session)
     {
         Journal.Add("probe");
         session.Dma.Allocate(100);

@@ -57,7 +57,7 @@ internal unsafe struct UnfencedDriver : IDriverRing<UnfencedDriver>
 
     public readonly bool RearmInterrupts() => Unfenced.Rearm(Host, Unfenced.NoInterrupt, Unfenced.Used, _taken, _fenced);
 
-    public readonly QueueSnapshot ResumeAt(bool isTracked) => default;
+    public readonly QueueSnapshot ResumeAt(bool isTracked) => throw new NotSupportedException();
 }
 
 internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>
@@ -74,6 +74,10 @@ internal unsafe struct UnfencedDevice : IDeviceRing<UnfencedDevice>
     }
 
     public readonly QueueSnapshot Snapshot => default;
+
+    public static UsedEntries Entries => default;
+
+    public readonly int UsedPosition => 0;
 
     public readonly int Owed => 0;
 

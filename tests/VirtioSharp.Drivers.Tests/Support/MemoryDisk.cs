@@ -53,6 +53,9 @@ internal sealed class MemoryDisk : VirtioDevice
     /// <summary>Does everything but write the status.</summary>
     public bool ForgetsStatus { get; set; }
 
+    /// <summary>Switches the cache on with every reset.</summary>
+    public bool RestoresWriteback { get; set; }
+
     /// <summary>Keeps requests until <see cref="Complete"/>.</summary>
     public bool Holds { get; set; }
 
@@ -87,7 +90,12 @@ internal sealed class MemoryDisk : VirtioDevice
             Complete(Held.Count - 1);
     }
 
-    public override void OnReset() => Held.Clear();
+    public override void OnReset()
+    {
+        Held.Clear();
+        if (RestoresWriteback)
+            _space = _space with { Writeback = 1 };
+    }
 
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<BlockConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);

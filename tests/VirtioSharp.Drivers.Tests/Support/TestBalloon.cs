@@ -101,18 +101,22 @@ internal sealed class TestBalloon : VirtioDevice
             _statistics = null;
     }
 
-    public override void OnReset() => Held.Clear();
+    /// <summary>As the specification has it: nothing is left of before (§2.4).</summary>
+    public override void OnReset()
+    {
+        Held.Clear();
+        Frames.Clear();
+        _space = _space with { ActualPages = 0, Poison = 0 };
+    }
 
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<BalloonConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);
 
     public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
-        uint value = MemoryMarshal.Read<Le32>(source);
-        if (offset == BalloonConfiguration.ActualOffset)
-            _space = _space with { ActualPages = value };
-        else if (offset == BalloonConfiguration.PoisonOffset)
-            _space = _space with { Poison = value };
+        // A legacy driver writes byte by byte.
+        if (offset / 4 is BalloonConfiguration.ActualOffset / 4 or BalloonConfiguration.PoisonOffset / 4)
+            source.CopyTo(MemoryMarshal.AsBytes(new Span<BalloonConfiguration>(ref _space))[offset..]);
         else
             Violations++;
     }

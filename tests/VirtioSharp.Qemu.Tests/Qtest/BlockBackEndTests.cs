@@ -1,6 +1,7 @@
 using VirtioSharp.Drivers.Block;
 using VirtioSharp.Qemu.Qtest;
 using VirtioSharp.Spec;
+using VirtioSharp.Transports.Mmio;
 using VirtioSharp.Transports.Pci;
 
 namespace VirtioSharp.Qemu.Tests.Qtest;
@@ -43,6 +44,59 @@ public sealed class BlockBackEndTests : IDisposable
 
         Assert.Equal(options.Contains("num-queues=2", StringComparison.Ordinal) ? 2 : 1, driver.QueueCount);
         ReadsAndWrites(driver);
+    }
+
+    [Theory]
+    [InlineData(QtestMachineType.MicroVm)]
+    [InlineData(QtestMachineType.ArmVirt)]
+    [Proves("Block device", "QEMU 7.2 MMIO")]
+    [Proves("Block driver", "QEMU 7.2 MMIO")]
+    public async Task The_same_by_way_of_QEMUs_MMIO(QtestMachineType type)
+    {
+        await using VioProcess vio = await ServeAsync();
+        await using QtestMachine machine = await Machines.StartAsync(type, [.. BackEnd, "-device", "vhost-user-blk,chardev=c0"]);
+        QtestMmioSlot slot = QtestMmioSlot.Find(machine, DeviceId.Block)!;
+        using MmioTransport transport = MmioTransport.Open(slot.Window, slot.Line, slot.Dma);
+        using BlockDriver driver = new(transport);
+
+        ReadsAndWrites(driver);
+    }
+
+    [Theory]
+    [InlineData("writeback")]
+    [InlineData("writethrough")]
+    [InlineData("none")]
+    [Proves("Block device", "QEMU 7.2 PCI, modern")]
+    public async Task The_same_with_requests_that_wait_together(string cache)
+    {
+        await using VioProcess vio = await ServeAsync("--aio", "io_uring", "--cache", cache);
+        await using QtestMachine machine = await Machines.StartAsync(
+            QtestMachineType.Q35, [.. BackEnd, "-device", "vhost-user-blk-pci,chardev=c0,addr=4,num-queues=2"]);
+        using PciBus bus = new(new QtestPciHost(machine));
+        bus.Scan();
+        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Block)!);
+        using BlockDriver driver = new(transport);
+
+        ReadsAndWrites(driver);
+    }
+
+    [Fact]
+    [Proves("Block device", "QEMU 7.2 PCI, modern")]
+    public async Task The_cache_is_switched_through_QEMU_and_a_read_only_disk_is_one()
+    {
+        await using VioProcess vio = await ServeAsync("--read-only", "--cache", "writethrough");
+        await using QtestMachine machine = await Machines.StartAsync(
+            QtestMachineType.Q35, [.. BackEnd, "-device", "vhost-user-blk-pci,chardev=c0,addr=4"]);
+        using PciBus bus = new(new QtestPciHost(machine));
+        bus.Scan();
+        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Block)!);
+        using BlockDriver driver = new(transport);
+
+        bool before = driver.IsWriteback;
+        driver.SetWriteback(true);
+
+        Assert.Equal((false, true, true), (before, driver.IsWriteback, driver.Properties.IsReadOnly));
+        Assert.Throws<NotSupportedException>(() => driver.Write(0, new byte[512]));
     }
 
     private static byte[] Pattern(int bytes, int seed)

@@ -86,7 +86,6 @@ public sealed class MessageTests : HostileTest
 
     [Theory]
     [InlineData(0, "None (0)")]
-    [InlineData(6, "SetLogBase (6)")]
     [InlineData(22, "IotlbMsg (22)")]
     [InlineData(23, "SetVringEndian (23)")]
     [InlineData(33, "GpuSetSocket (33)")]

@@ -14,7 +14,7 @@ internal sealed class FrontEnd(UnixSocket socket) : IDisposable
 
     public const ProtocolFeatures UsualProtocol =
         ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
-        | ProtocolFeatures.ResetDevice | ProtocolFeatures.Mq | ProtocolFeatures.InflightShmfd;
+        | ProtocolFeatures.ResetDevice | ProtocolFeatures.Mq | ProtocolFeatures.InflightShmfd | ProtocolFeatures.LogShmfd;
 
     private readonly ReceivedFds _fds = new(1); // one answer carries one
 

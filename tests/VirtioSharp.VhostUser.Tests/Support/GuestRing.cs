@@ -68,7 +68,13 @@ internal sealed unsafe class GuestRing : IDisposable
         set => Volatile.Write(ref Word(Used + SplitLayout.IndexOffset), value);
     }
 
-    public byte[] AddressPayload => Wire.Address(Index, UserDescriptors, UserUsed, UserAvailable);
+    public byte[] AddressPayload => Wire.Address(Index, UserDescriptors, UserUsed, UserAvailable, UsedLog);
+
+    /// <summary>Where the used ring is logged, if it is.</summary>
+    public ulong? UsedLog { get; set; }
+
+    /// <summary>Guest address of the used ring.</summary>
+    public ulong UsedRing => _ram.Start + _offset + Used;
 
     /// <summary>All zero, as a driver leaves its ring after a reset; both indices as if it had come round to <paramref name="at"/>.</summary>
     public void Restart(ushort at = 0)

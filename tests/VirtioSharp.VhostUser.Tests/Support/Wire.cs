@@ -6,7 +6,7 @@ namespace VirtioSharp.VhostUser.Tests.Support;
 internal static class Wire
 {
     /// <summary>VHOST_USER_F_PROTOCOL_FEATURES, and the virtio features that the tests negotiate.</summary>
-    public const ulong ProtocolFeatures = 1UL << 30, Version1 = 1UL << 32, EventIdx = 1UL << 29, IndirectDesc = 1UL << 28, AccessPlatform = 1UL << 33;
+    public const ulong ProtocolFeatures = 1UL << 30, Version1 = 1UL << 32, EventIdx = 1UL << 29, IndirectDesc = 1UL << 28, AccessPlatform = 1UL << 33, LogAll = 1UL << 26;
 
     /// <summary>The header's second word.</summary>
     public const uint Version = 1, Reply = 4, NeedReply = 8;
@@ -21,8 +21,12 @@ internal static class Wire
     /// <summary>A ring's index and a number.</summary>
     public static byte[] State(uint index, uint number) => Words(index, number);
 
-    public static byte[] Address(uint index, ulong descriptor, ulong used, ulong available) =>
-        [.. State(index, 0), .. U64(descriptor), .. U64(used), .. U64(available), .. U64(0)];
+    /// <summary>The used ring's writes are logged as if it were at <paramref name="log"/>, if that is given.</summary>
+    public static byte[] Address(uint index, ulong descriptor, ulong used, ulong available, ulong? log = null) =>
+        [.. State(index, log is null ? 0u : 1), .. U64(descriptor), .. U64(used), .. U64(available), .. U64(log ?? 0)];
+
+    /// <summary>SET_LOG_BASE.</summary>
+    public static byte[] Log(ulong size, ulong offset) => [.. U64(size), .. U64(offset)];
 
     /// <summary>ADD_MEM_REG and REM_MEM_REG: padding and one region.</summary>
     public static byte[] OneRegion(Region region) => [.. U64(0), .. region.Bytes];

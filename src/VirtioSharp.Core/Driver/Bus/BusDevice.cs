@@ -7,7 +7,7 @@ namespace VirtioSharp.Core.Driver.Bus;
 public sealed class BusDevice
 {
     private BoundDevice? _bound;
-    private ulong _mark; // of the arena, before the driver cut anything
+    private (ulong From, ulong To) _memory; // what the driver cut of the arena while it took the device in hand
 
     internal BusDevice(string name, IDriverTransport transport) => (Name, Transport) = (name, transport);
 
@@ -49,21 +49,20 @@ public sealed class BusDevice
     }
 
     /// <summary>The guest has noticed the device; nobody drives it yet (§2.1).</summary>
-    internal void Acknowledge()
+    internal void Acknowledge() => Try(() =>
     {
-        _mark = Transport.Dma.Mark;
-        Try(() =>
-        {
-            Handshake.Reset(Transport);
-            Transport.WriteStatus(DeviceStatus.Acknowledge);
-        });
-    }
+        Handshake.Reset(Transport);
+        Transport.WriteStatus(DeviceStatus.Acknowledge);
+    });
 
     /// <summary>Puts it into a driver's hands.</summary>
     /// <returns>False when that failed: then <see cref="LastFailure"/> says why, and the device, FAILED, is free for another.</returns>
     internal bool TryBind(VirtioDriver driver)
     {
-        if (Try(() => Bind(driver)))
+        ulong mark = Transport.Dma.Mark;
+        bool bound = Try(() => Bind(driver));
+        _memory = (mark, Transport.Dma.Mark);
+        if (bound)
             return true;
         Exception? failure = LastFailure;
         if (Session is not null)
@@ -90,7 +89,8 @@ public sealed class BusDevice
         IsFrozen = Try(() =>
         {
             _bound?.OnFreeze();
-            session.Freeze();
+            if (session.IsStarted)
+                session.Freeze();
         });
         if (!IsFrozen)
             session.Break(LastFailure!.Message);
@@ -105,8 +105,9 @@ public sealed class BusDevice
         bool restored = Try(() =>
         {
             session.Restore();
-            session.Start();
             _bound?.OnRestore();
+            if (!session.IsStarted)
+                session.Start();
         });
         if (restored)
             return true;
@@ -131,7 +132,7 @@ public sealed class BusDevice
             Session!.Break("the device has been unplugged");
         Try(() => _bound?.OnRemove(gone));
         if (Session!.TryReset())
-            Transport.Dma.Rewind(_mark); // only now: before, the device might still write there
+            Transport.Dma.TakeBack(_memory.From, _memory.To); // only now: before, the device might still write there
         Session.Break("the driver has lost the device");
         (Session, _bound, Driver, IsFrozen) = (null, null, null, false);
     }

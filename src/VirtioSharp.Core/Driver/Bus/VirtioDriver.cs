@@ -16,5 +16,5 @@ public abstract class VirtioDriver
     /// <param name="session">Negotiated up to FEATURES_OK. It belongs to the bus.</param>
     /// <returns>The device in this driver's hands.</returns>
     /// <remarks>Whatever it throws, the device is told FAILED and may be taken by another driver.</remarks>
-    protected internal abstract BoundDevice Probe(DriverSession session);
+    public abstract BoundDevice Probe(DriverSession session);
 }

@@ -24,6 +24,10 @@ internal struct TrackedPackedRing : IDeviceRing<TrackedPackedRing>
 
     public readonly QueueSnapshot Snapshot => _ring.Snapshot;
 
+    public static UsedEntries Entries => PackedDeviceRing.Entries;
+
+    public readonly int UsedPosition => _ring.UsedPosition;
+
     public readonly int Owed => _inflight.Owed;
 
     public readonly bool HasAvailable() => _inflight.Owed > 0 || _ring.HasAvailable();

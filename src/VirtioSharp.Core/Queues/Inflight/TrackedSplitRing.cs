@@ -27,6 +27,10 @@ internal struct TrackedSplitRing : IDeviceRing<TrackedSplitRing>
 
     public readonly QueueSnapshot Snapshot => _ring.Snapshot;
 
+    public static UsedEntries Entries => SplitDeviceRing.Entries;
+
+    public readonly int UsedPosition => _ring.UsedPosition;
+
     public readonly int Owed => _inflight.Owed;
 
     public bool HasAvailable() => _inflight.Owed > 0 || _ring.HasAvailable();

@@ -51,6 +51,10 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
 
     public readonly QueueSnapshot Snapshot => new((ushort)_available, !_availableWrap, (ushort)_used, !_usedWrap);
 
+    public static UsedEntries Entries => new(AreInDescriptorArea: true, 0, PackedDescriptor.Size);
+
+    public readonly int UsedPosition => _used;
+
     public readonly int Owed => 0;
 
     /// <summary>The entry to look at next.</summary>

@@ -48,6 +48,10 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
 
     public readonly QueueSnapshot Snapshot => new(_nextAvailable);
 
+    public static UsedEntries Entries => new(AreInDescriptorArea: false, SplitLayout.RingOffset, sizeof(UsedElement));
+
+    public readonly int UsedPosition => _nextUsed & _mask;
+
     public readonly int Owed => 0;
 
     /// <summary>The used index that the driver sees.</summary>

@@ -84,6 +84,8 @@ public sealed class ModernPciTransport : VirtioPciTransport
         uint status = _common.Read(Register.DeviceStatus, 1);
         if (status == 0xFF) // no device has all bits, reserved ones too
             throw new TransportException($"{Function.Name}: device status reads 0xff: the device has been unplugged");
+        if (status == 0)
+            Function.ThrowIfUnplugged("vendor id"); // memory where nobody answers reads 0 with QEMU
         return (DeviceStatus)status;
     }
 

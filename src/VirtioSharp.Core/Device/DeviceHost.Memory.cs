@@ -1,0 +1,40 @@
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Core.Queues;
+
+namespace VirtioSharp.Core.Device;
+
+// What a host is told of memory: what the device sees of it, and what is noted there for others.
+public sealed partial class DeviceHost
+{
+    /// <summary>Replaces what the device sees of memory. Enabled queues go on where they stand, in the new map.</summary>
+    /// <remarks>
+    /// When it returns, nothing of the old map is in use any more: the caller may unmap. A queue whose ring is not in
+    /// the new map stops, with NEEDS_RESET.
+    /// </remarks>
+    /// <param name="map">What the device sees.</param>
+    /// <param name="log">Where it notes what it writes, if it is to.</param>
+    public void SetMemory(MemoryMap map, DirtyLog? log = null)
+    {
+        (_memory, _log) = (map, log);
+        foreach (QueueSlot slot in _slots)
+        {
+            if (slot.Queue is null)
+                continue;
+            Guard(slot.Index, () =>
+            {
+                slot.Stop();
+                slot.Put(Attach(slot, slot.Layout, slot.At));
+            });
+        }
+    }
+
+    /// <summary>Says what is noted of a queue from the next time that it is enabled.</summary>
+    /// <param name="index">Which.</param>
+    /// <param name="inflight">Where it notes what is in flight, and goes on with what is noted. Mapped until the queue is disabled.</param>
+    /// <param name="ringLog">Where its writes to the ring go in the log, as if the device area started at this guest address.</param>
+    public void Track(int index, InflightRegion? inflight, GuestAddress? ringLog = null)
+    {
+        QueueSlot slot = Slot(index);
+        (slot.Inflight, slot.RingLog) = (inflight, ringLog);
+    }
+}

@@ -1,0 +1,112 @@
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Spec.Packed;
+using VirtioSharp.Spec.Split;
+
+namespace VirtioSharp.Core.Queues;
+
+/// <summary>A ring whose device notes what it writes: its queue the buffers, this the ring.</summary>
+/// <remarks>Everything is noted after it was written: whoever copies a page between the two comes again.</remarks>
+internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
+    where TRing : struct, IDeviceRing<TRing>
+{
+    private readonly DirtyLog _log;
+    private readonly GuestAddress? _deviceArea;
+    private readonly byte* _descriptors;
+    private readonly int _size;
+#pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
+    private TRing _ring;
+#pragma warning restore IDE0044
+    private int _notedTo;
+    private int _pushed;
+
+    private LoggedRing(TRing ring, in QueueLayout layout, ref GuestMemory memory, QueueOptions options)
+    {
+        (_ring, _log, _deviceArea, _size, _notedTo) = (ring, options.Log!, options.RingLog, layout.Size, ring.UsedPosition);
+        if (!TRing.Entries.AreInDescriptorArea || !memory.TryTranslate(layout.DescriptorArea.Value, (uint)PackedLayout.DescriptorRingBytes(_size), out _descriptors))
+            return;
+        NoteEntries(0, _size); // one that took over from a device that died may have written any
+    }
+
+    public static bool IsLogged => true;
+
+    public static UsedEntries Entries => TRing.Entries;
+
+    public static LoggedRing<TRing> Attach(in QueueLayout layout, ref GuestMemory memory, QueueOptions options, QueueSnapshot at) =>
+        new(TRing.Attach(layout, ref memory, options, at), layout, ref memory, options);
+
+    public QueueSnapshot Snapshot => _ring.Snapshot;
+
+    public int UsedPosition => _ring.UsedPosition;
+
+    public int Owed => _ring.Owed;
+
+    public bool HasAvailable() => _ring.HasAvailable();
+
+    public bool TryPop(ref GuestMemory memory, ref ChainSegments segments, out RingChain chain) => _ring.TryPop(ref memory, ref segments, out chain);
+
+    public void UndoPop(RingChain chain) => _ring.UndoPop(chain);
+
+    public void Push(RingChain chain, uint written)
+    {
+        _ring.Push(chain, written);
+        _pushed++;
+    }
+
+    public bool Publish()
+    {
+        bool notify = _ring.Publish();
+        if (_pushed > 0)
+        {
+            int to = _ring.UsedPosition;
+            if (to > _notedTo)
+            {
+                NoteEntries(_notedTo, to);
+            }
+            else
+            {
+                NoteEntries(_notedTo, _size);
+                NoteEntries(0, to);
+            }
+
+            NoteDeviceArea(0, 4); // a split ring's index
+            (_notedTo, _pushed) = (to, 0);
+        }
+
+        _log.EndBatch();
+        return notify;
+    }
+
+    public void SuppressNotifications()
+    {
+        _ring.SuppressNotifications();
+        NoteDeviceArea(0, 4); // flags
+    }
+
+    public bool RearmNotifications()
+    {
+        bool more = _ring.RearmNotifications();
+        NoteDeviceArea(0, 4);
+        if (!TRing.Entries.AreInDescriptorArea)
+            NoteDeviceArea(SplitLayout.AvailEventOffset(_size), 2);
+        _log.EndBatch();
+        return more;
+    }
+
+    private void NoteEntries(int from, int to)
+    {
+        UsedEntries entries = TRing.Entries;
+        int offset = entries.Offset + from * entries.Bytes, bytes = (to - from) * entries.Bytes;
+        if (_deviceArea is null)
+            return;
+        if (entries.AreInDescriptorArea)
+            _log.Mark(_descriptors + offset, (ulong)bytes);
+        else
+            NoteDeviceArea(offset, bytes);
+    }
+
+    private void NoteDeviceArea(int offset, int bytes)
+    {
+        if (_deviceArea is { } start)
+            _log.MarkGuest(start.Value + (ulong)offset, (ulong)bytes);
+    }
+}

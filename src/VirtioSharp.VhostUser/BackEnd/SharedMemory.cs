@@ -1,0 +1,102 @@
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Linux;
+using VirtioSharp.VhostUser.Protocol;
+
+namespace VirtioSharp.VhostUser.BackEnd;
+
+/// <summary>What the device sees of guest memory, and the log in which it notes what it writes there while a machine is migrated.</summary>
+/// <remarks>It logs while F_LOG_ALL is negotiated and there is a log, whichever comes first. Each change moves the device over, whole.</remarks>
+internal sealed class SharedMemory(DeviceHost host) : IDisposable
+{
+    private MappedRegion? _log;
+    private EventFd? _logged;
+    private bool _wantsLog;
+
+    /// <summary>The regions that the front-end has shared.</summary>
+    public MemoryTable Table { get; } = new();
+
+    private bool IsLogging => _wantsLog && _log is not null;
+
+    /// <summary>Puts other regions in force.</summary>
+    /// <exception cref="TransportException">They overlap, or are more than the log in use has room for. The old ones stay in force.</exception>
+    public void Replace(List<MemoryTable.Slot> slots)
+    {
+        if (IsLogging)
+            MustHoldAll(_log!.Length, MemoryTable.LastOf(slots));
+        Table.Replace(slots, _ => Apply());
+    }
+
+    /// <summary>SET_LOG_BASE.</summary>
+    /// <param name="description">Where the log is in <paramref name="file"/>.</param>
+    /// <param name="file">Closed on return.</param>
+    /// <exception cref="TransportException">It is not there, or too small for all of memory. The old log stays in force.</exception>
+    public void SetLog(LogDescription description, FileDescriptor file)
+    {
+        MappedRegion log = Map(description, file);
+        MappedRegion? old = _log;
+        _log = log;
+        if (_wantsLog)
+            Apply();
+        old?.Dispose();
+    }
+
+    /// <summary>SET_LOG_FD: the front-end would like to know that pages were noted.</summary>
+    public void SetLogSignal(EventFd signal)
+    {
+        _logged?.Dispose();
+        _logged = signal;
+    }
+
+    /// <summary>F_LOG_ALL was accepted, or is not any more.</summary>
+    /// <exception cref="TransportException">The log has become too small meanwhile.</exception>
+    public void SetLogging(bool on)
+    {
+        if (on == _wantsLog)
+            return;
+        if (on && _log is not null)
+            MustHoldAll(_log.Length, Table.Last);
+        _wantsLog = on;
+        if (_log is not null)
+            Apply();
+    }
+
+    /// <summary>Unmaps everything; rings have let go of it.</summary>
+    public void Dispose()
+    {
+        host.SetMemory(MemoryMap.Empty);
+        Table.Dispose();
+        _log?.Dispose();
+        _logged?.Dispose();
+    }
+
+    private void Apply() => host.SetMemory(Table.Map, IsLogging ? new DirtyLog(_log!.Address, _log.Length, Table.Map, () => _logged?.Signal()) : null);
+
+    private MappedRegion Map(LogDescription description, FileDescriptor file)
+    {
+        using (file)
+        {
+            if (description.MmapOffset % 8 != 0)
+                throw new TransportException($"SET_LOG_BASE: offset = 0x{description.MmapOffset:x} is not aligned to 8");
+            MustHoldAll(description.MmapSize, Table.Last);
+            try
+            {
+                MemFd.TrySealShrink(file);
+                return MappedRegion.Map(file, description.MmapOffset, description.MmapSize);
+            }
+            catch (LinuxException refused)
+            {
+                throw new TransportException($"SET_LOG_BASE: size = {description.MmapSize}, offset = 0x{description.MmapOffset:x}: {refused.Message}", refused);
+            }
+        }
+    }
+
+    /// <param name="bytes">Of log, a bit for each page of 4 KiB.</param>
+    /// <param name="last">The last guest address there is.</param>
+    private static void MustHoldAll(ulong bytes, ulong last)
+    {
+        if (last >> 15 >= bytes)
+            throw new TransportException($"the log has {bytes} bytes; memory reaches to 0x{last:x} and needs {(last >> 15) + 1}");
+    }
+}
