@@ -17,7 +17,7 @@ public sealed class HotPlugTests
     {
         await using Rig rig = await Rig.OpenAsync(way, new Rng(), isPlugged: false);
         using var bus = new VirtioBus();
-        bus.Register(new VirtioRng());
+        bus.Register(rig.Chosen(new VirtioRng()));
         byte[] bytes = new byte[256];
         PciBusEntry[] before = [.. rig.PciBus!.Scan().Added];
         for (int round = 0; round < 3; round++)
@@ -26,6 +26,7 @@ public sealed class HotPlugTests
             Assert.Equal([.. before.Select(entry => entry.Address), Rig.Slot], rig.PciBus.Functions.Select(entry => entry.Address).Order(PlaceOrder));
             BusDevice device = bus.Add(rig.Transport);
             var driver = Assert.IsType<RngDriver>(device.Bound);
+            rig.AssertIsAsWanted(device.Session!);
             Assert.Equal(bytes.Length, driver.Read(bytes, Rig.Patience));
             Assert.Equal(0, bus.RemoveGone());
 

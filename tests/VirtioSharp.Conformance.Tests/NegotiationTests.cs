@@ -4,6 +4,7 @@ using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Drivers.Rng;
+using VirtioSharp.Qemu.Qtest;
 using VirtioSharp.Spec;
 using VirtioSharp.Testing;
 using VirtioSharp.Transports.Pci;
@@ -28,6 +29,8 @@ public sealed class NegotiationTests
         Assert.True(int.IsPow2(transport.ReadMaxQueueSize(0)));
         FeatureSet offered = transport.ReadDeviceFeatures();
         Assert.Equal(!way.IsLegacy, offered.Has(Features.Version1));
+        if (way.IsMmio && rig.Machine is { } machine)
+            Assert.Equal(QtestMmioSlot.CountOf(machine) - 1, QtestMmioSlot.Find(machine, DeviceId.Entropy)?.Number);
         if (!way.IsPci)
             return;
         PciBusEntry entry = Assert.Single(rig.PciBus!.Functions, function => function.Identity.IsVirtio);

@@ -75,8 +75,7 @@ internal sealed class Rig : IAsyncDisposable
     public DriverSession Negotiate(DriverFeatures? features = null)
     {
         _session = DriverSession.Open(Transport, Transport.DeviceId, features ?? new());
-        if (Way.Interrupts == InterruptKind.SharedVector)
-            _session.BestInterrupts = InterruptKind.SharedVector; // the line is what is left when a device has no vectors
+        Choose(_session);
         return _session;
     }
 
@@ -94,11 +93,14 @@ internal sealed class Rig : IAsyncDisposable
     public (TDriver Driver, BusDevice Device) Bind<TDriver>(VirtioBus bus, VirtioDriver driver)
         where TDriver : BoundDevice
     {
-        bus.Register(driver);
+        bus.Register(Chosen(driver));
         BusDevice device = bus.Add(Transport);
         Assert.Null(device.LastFailure);
         return (Assert.IsType<TDriver>(device.Bound), device);
     }
+
+    /// <summary>A driver that wants the way's kind of interrupt.</summary>
+    public VirtioDriver Chosen(VirtioDriver driver) => new ChoosingDriver(driver, this);
 
     /// <summary>The ring and the interrupts are those of the way, and not what it fell back to.</summary>
     public void AssertIsAsWanted(DriverSession session)
@@ -219,6 +221,28 @@ internal sealed class Rig : IAsyncDisposable
     {
         _parts.Push(new Synchronous(part));
         return part;
+    }
+
+    /// <summary>The line is what is left when a device has no vectors, and a vector for each queue is what is tried first.</summary>
+    private void Choose(DriverSession session)
+    {
+        if (Way.Interrupts == InterruptKind.SharedVector)
+            session.BestInterrupts = InterruptKind.SharedVector;
+    }
+
+    private sealed class ChoosingDriver(VirtioDriver inner, Rig rig) : VirtioDriver
+    {
+        public override string Name => inner.Name;
+
+        public override IReadOnlyList<DeviceMatch> Devices => inner.Devices;
+
+        public override DriverFeatures Features => inner.Features;
+
+        public override BoundDevice Probe(DriverSession session)
+        {
+            rig.Choose(session);
+            return inner.Probe(session);
+        }
     }
 
     private sealed class Synchronous(IDisposable part) : IAsyncDisposable

@@ -21,22 +21,6 @@ public sealed class EntropyOverMmioTests
     public static TheoryData<bool, bool, bool, bool> Combinations => new(
         Enumerable.Range(0, 16).Select(bits => ((bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0)));
 
-    [Fact]
-    [Proves("Entropy device", InProcess)]
-    [Proves("Entropy driver", InProcess)]
-    public void The_driver_reads_bytes_through_registers()
-    {
-        using var machine = new SoftwareMmio(new RngDevice());
-        using MmioTransport transport = machine.Open();
-        using var driver = new RngDriver(transport);
-        byte[] bytes = new byte[10_000];
-
-        Assert.Equal(bytes.Length, driver.Read(bytes, Patience));
-
-        Assert.True(bytes.Distinct().Count() > 200);
-        Assert.Equal(32, driver.EarlyRandomness.Length);
-    }
-
     [Theory]
     [MemberData(nameof(Combinations))]
     [Proves("Split ring", InProcess)]

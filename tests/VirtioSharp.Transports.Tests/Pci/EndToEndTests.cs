@@ -8,7 +8,6 @@ using VirtioSharp.Spec;
 using VirtioSharp.Spec.Pci;
 using VirtioSharp.Testing;
 using VirtioSharp.Transports.Pci;
-using VirtioSharp.Transports.Pci.Legacy;
 using VirtioSharp.Transports.Pci.Modern;
 using VirtioSharp.Transports.Pci.Software;
 using Xunit;
@@ -21,11 +20,10 @@ public sealed class EndToEndTests
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private static readonly PciAddress Slot4 = new(0, 4);
 
-    public static TheoryData<bool, InterruptKind, bool> Combinations => new(
+    public static TheoryData<bool, InterruptKind> Combinations => new(
         from packed in new[] { false, true }
         from kind in Enum.GetValues<InterruptKind>()
-        from throughConfigurationSpace in new[] { false, true }
-        select (packed, kind, throughConfigurationSpace));
+        select (packed, kind));
 
     [Theory]
     [MemberData(nameof(Combinations))]
@@ -37,40 +35,17 @@ public sealed class EndToEndTests
     [Proves("MSI-X", "in-process PCI, modern")]
     [Proves("INTx", "in-process PCI, modern")]
     [Proves("Feature negotiation", "in-process PCI, modern")]
-    public void Bytes_come_with_every_ring_and_kind_of_interrupt(bool packed, InterruptKind kind, bool throughConfigurationSpace)
+    public void Bytes_come_through_configuration_space_with_every_ring_and_kind_of_interrupt(bool packed, InterruptKind kind)
     {
         using SoftwarePciHost host = HostWith(VirtioPciInterface.Modern);
         using var bus = new PciBus(host);
         _ = bus.Scan();
-        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!, new() { ThroughConfigurationSpace = throughConfigurationSpace });
+        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!, new() { ThroughConfigurationSpace = true });
         Assert.IsType<ModernPciTransport>(transport);
 
         FeatureSet negotiated = Exchange(transport, kind, packed ? default : Features.RingPacked);
 
         Assert.Equal((packed, true), (negotiated.Has(Features.RingPacked), negotiated.Has(Features.NotificationData)));
-    }
-
-    [Theory]
-    [InlineData(InterruptKind.VectorPerQueue, VirtioPciInterface.Legacy)]
-    [InlineData(InterruptKind.SharedVector, VirtioPciInterface.Legacy)]
-    [InlineData(InterruptKind.Line, VirtioPciInterface.Legacy)]
-    [InlineData(InterruptKind.VectorPerQueue, VirtioPciInterface.Transitional)]
-    [Proves("Entropy device", "in-process PCI, legacy")]
-    [Proves("Entropy driver", "in-process PCI, legacy")]
-    [Proves("Legacy ring layout", "in-process PCI, legacy")]
-    [Proves("MSI-X", "in-process PCI, legacy")]
-    [Proves("INTx", "in-process PCI, legacy")]
-    public void Bytes_come_over_the_legacy_interface(InterruptKind kind, VirtioPciInterface device)
-    {
-        using SoftwarePciHost host = HostWith(device);
-        using var bus = new PciBus(host);
-        _ = bus.Scan();
-        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!, new() { Interface = PciInterface.Legacy });
-        Assert.IsType<LegacyPciTransport>(transport);
-
-        FeatureSet negotiated = Exchange(transport, kind, default);
-
-        Assert.Equal(0u, negotiated.Word(1));
     }
 
     [Theory]
@@ -115,56 +90,6 @@ public sealed class EndToEndTests
         byte[] bytes = new byte[640];
 
         Assert.Equal(640, driver.Read(bytes, Patience));
-        Assert.Equal(kind, transport.InterruptKind);
-    }
-
-    [Theory]
-    [InlineData(InterruptKind.VectorPerQueue)]
-    [InlineData(InterruptKind.Line)]
-    [Proves("RING_RESET", "in-process PCI, modern")]
-    public void A_queue_is_reset_alone_and_goes_on_with_another_size(InterruptKind kind)
-    {
-        using SoftwarePciHost host = HostWith(VirtioPciInterface.Modern);
-        using var bus = new PciBus(host);
-        _ = bus.Scan();
-        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!);
-        using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
-        session.BestInterrupts = kind;
-        DriverQueue queue = session.EnableQueue(0, 8);
-        Assert.Equal(kind, transport.InterruptKind);
-        session.Start();
-
-        for (int size = 8; size <= 64; size *= 2)
-        {
-            queue = session.ResetQueue(queue, size);
-            Assert.Equal(size, queue.Layout.Size);
-            Roundtrip(transport, queue);
-        }
-    }
-
-    [Theory]
-    [InlineData(VirtioPciInterface.Modern, InterruptKind.VectorPerQueue)]
-    [InlineData(VirtioPciInterface.Modern, InterruptKind.Line)]
-    [InlineData(VirtioPciInterface.Legacy, InterruptKind.SharedVector)]
-    public void A_session_that_was_frozen_gets_its_interrupts_back(VirtioPciInterface device, InterruptKind kind)
-    {
-        using SoftwarePciHost host = HostWith(device);
-        using var bus = new PciBus(host);
-        _ = bus.Scan();
-        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Entropy)!);
-        using DriverSession session = DriverSession.Open(transport, DeviceId.Entropy);
-        session.BestInterrupts = kind;
-        _ = session.EnableQueue(0, 64);
-        session.Start();
-        for (int i = 0; i < 3; i++)
-        {
-            Roundtrip(transport, session.Queue(0));
-            session.Freeze();
-            session.Restore();
-            session.Start();
-        }
-
-        Roundtrip(transport, session.Queue(0));
         Assert.Equal(kind, transport.InterruptKind);
     }
 
