@@ -14,6 +14,10 @@ internal sealed class Bench(CheckOptions options)
     private readonly DeviceRequests? _requests = DeviceRequests.Of(options.Device);
     private Facts? _facts;
     private FrontEnd? _current;
+    private int _served;
+
+    /// <summary>The daemon ends when its front-end leaves, as some do by design; it is started again for the next.</summary>
+    public bool EndsWithFrontEnd { get; set; }
 
     /// <summary>How long something may take that must happen.</summary>
     public TimeSpan Patience => options.Timeout;
@@ -42,6 +46,9 @@ internal sealed class Bench(CheckOptions options)
     /// <summary>A connection beside the one that is there.</summary>
     public FrontEnd ConnectBeside()
     {
+        if (EndsWithFrontEnd && options.Daemon is { } daemon && daemon.ProcessId == _served && daemon.DiesWithin(ListensAgainWithin) && daemon.HasLeft)
+            daemon.Start();
+        _served = options.Daemon?.ProcessId ?? 0;
         long deadline = Environment.TickCount64 + (long)ListensAgainWithin.TotalMilliseconds;
         while (true)
         {

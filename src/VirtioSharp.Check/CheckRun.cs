@@ -10,7 +10,7 @@ namespace VirtioSharp.Check;
 /// </remarks>
 public sealed class CheckRun(CheckOptions options)
 {
-    private static readonly TimeSpan DiesWithin = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan DiesWithin = TimeSpan.FromSeconds(1), LeavesWithin = TimeSpan.FromMilliseconds(300);
 
     private readonly Bench _bench = new(options);
     private string? _lostAt;
@@ -23,6 +23,8 @@ public sealed class CheckRun(CheckOptions options)
     {
         options.Daemon?.Start();
         _bench.Connect();
+        _bench.Clear();
+        _bench.EndsWithFrontEnd = options.Daemon is { } daemon && daemon.DiesWithin(LeavesWithin) && daemon.HasLeft;
         FindOut();
         _processId = _bench.ProcessId;
         foreach (CheckCase one in cases)

@@ -2,10 +2,10 @@ using System.CommandLine;
 using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Demo;
+using VirtioSharp.Cli.Drive;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Probe;
 using VirtioSharp.Cli.Proxy;
-using VirtioSharp.Cli.Read;
 using VirtioSharp.Cli.Serve;
 using VirtioSharp.Cli.Trace;
 using VirtioSharp.Linux;
@@ -48,12 +48,13 @@ internal static class Program
         {
             ServeCommand.Create(),
             ProbeCommand.Create(),
+            CheckCommand.Create(),
             ReadCommand.Create(),
+            WriteCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
             ProxyCommand.Create(),
             BootCommand.Create(),
-            CheckCommand.Create(),
         };
         DocumentedCommand.ShowNotes(root, """
             Example:

@@ -65,12 +65,43 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
+    [Runs("artifacts/vio/vio check --device rng --exec 'artifacts/vio/vio serve rng --socket-path {socket}'")]
     public async Task The_daemon_can_be_started_by_the_check()
     {
-        Ending check = await VioProcess.RunAsync("check", "--device", "rng", "--case", "ring-split", "--exec", $"'{VioProcess.Program}' serve rng --socket-path {{socket}}");
+        Ending check = await VioProcess.RunAsync("check", "--device", "rng", "--exec", $"'{VioProcess.Program}' serve rng --socket-path {{socket}}");
 
         Assert.Equal((0, ""), (check.ExitCode, check.Errors));
         Assert.Contains("PASS  ring-split", check.Output, StringComparison.Ordinal);
+        Assert.Contains(" passed, 0 failed, ", check.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_check_that_is_ended_takes_its_daemon_along()
+    {
+        string script = _directory["daemon"];
+        await File.WriteAllTextAsync(script, $"echo $$ > '{_directory["id"]}'; exec '{VioProcess.Program}' serve rng --socket-path $1", TestContext.Current.CancellationToken);
+        string command = $"/bin/sh '{script}' {{socket}}";
+        await using VioProcess check = VioProcess.Start("check", "--socket-path", SocketPath, "--device", "rng", "--exec", command);
+        while (!File.Exists(SocketPath))
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+        int daemon = int.Parse(await File.ReadAllTextAsync(_directory["id"], TestContext.Current.CancellationToken), System.Globalization.CultureInfo.InvariantCulture);
+
+        await check.EndByAsync(VioProcess.SigTerm);
+
+        while (Directory.Exists($"/proc/{daemon}"))
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
+    public async Task In_a_document_the_result_is_tables()
+    {
+        await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath);
+
+        Ending check = await VioProcess.RunAsync("check", "--socket-path", SocketPath, "--device", "rng", "--case", "ring-split", "--format", "markdown");
+
+        Assert.Equal((0, ""), (check.ExitCode, check.Errors));
+        Assert.StartsWith("3 passed, 0 failed, 0 skipped.\n\n## Rings\n", check.Output, StringComparison.Ordinal);
+        Assert.Contains("\n| PASS | `ring-split` | ", check.Output, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -35,6 +35,23 @@ public sealed class OurDaemonTests : IDisposable
     }
 
     [Fact]
+    [Proves("vio check", "vhost-user")]
+    public void Nothing_fails_on_a_disk()
+    {
+        byte[] disk = new byte[1 << 20];
+        Random.Shared.NextBytes(disk);
+        File.WriteAllBytes(_directory["disk"], disk);
+        using var daemon = new DaemonCommand($"'{VioProcess.Program}' serve blk --socket-path {{socket}} --blk-file '{_directory["disk"]}'", SocketPath);
+        var options = new CheckOptions { SocketPath = SocketPath, Device = "blk", Timeout = TimeSpan.FromSeconds(30), Dangerous = true, MayWrite = true, Daemon = daemon };
+
+        CheckResult[] results = [.. new CheckRun(options).Run(CheckList.All)];
+
+        Assert.Empty(results.With(Verdict.Fail));
+        Assert.True(results.With(Verdict.Pass).Length >= 200, string.Join('\n', results.With(Verdict.Skip)));
+        Assert.Equal(disk, File.ReadAllBytes(_directory["disk"]));
+    }
+
+    [Fact]
     public void A_daemon_that_is_killed_is_told_so_and_started_again()
     {
         using var daemon = new DaemonCommand($"'{VioProcess.Program}' serve rng --socket-path {{socket}}", SocketPath);

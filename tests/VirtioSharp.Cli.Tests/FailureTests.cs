@@ -59,7 +59,7 @@ public sealed class FailureTests : IDisposable
         File.SetUnixFileMode(_directory.Path, UnixFileMode.UserRead | UnixFileMode.UserExecute);
 
         Ending run = Environment.IsPrivilegedProcess
-            ? await RunAsPlainRootAsync("serve", "rng", "--socket-path", _directory["sock"])
+            ? await PlainRoot.RunAsync("serve", "rng", "--socket-path", _directory["sock"])
             : await ServeAsync("sock");
 
         Refusals.AssertOneLine(run, 1, _directory["sock"], "no permission");
@@ -99,23 +99,6 @@ public sealed class FailureTests : IDisposable
 
         Refusals.AssertOneLine(run, 1, $"--report {_directory["missing/report.json"]}");
         Assert.False(File.Exists(_directory["sock"]));
-    }
-
-    /// <summary>As root, but bound by permissions. Another user may not even get to the program: root's home is closed to others.</summary>
-    private static async Task<Ending> RunAsPlainRootAsync(params string[] arguments)
-    {
-        const string setpriv = "/usr/bin/setpriv";
-        string[] become = ["--bounding-set=-dac_override", "--inh-caps=-dac_override", "--", VioProcess.Program];
-        if (!File.Exists(setpriv))
-            Assert.Skip("we are root, whom no permission stops, and there is no setpriv (apt install util-linux) to change that");
-        await using (VioProcess trial = VioProcess.StartProgram(setpriv, [.. become, "demo"]))
-        {
-            if ((await trial.EndAsync()).ExitCode != 0)
-                Assert.Skip($"we are root, whom no permission stops, and may not change that: {trial.Errors}");
-        }
-
-        await using VioProcess vio = VioProcess.StartProgram(setpriv, [.. become, .. arguments]);
-        return await vio.EndAsync();
     }
 
     private Task<Ending> ServeAsync(string socket, params string[] options) =>

@@ -40,7 +40,9 @@ public sealed class ProbeTests : IDisposable
 
         Assert.Equal((0, ""), (probe.ExitCode, probe.Errors));
         using JsonDocument json = JsonDocument.Parse(probe.Output);
-        Assert.Equal([3, 5, 13, 16], json.RootElement.GetProperty("protocolFeatures").EnumerateArray().Select(one => one.GetProperty("bit").GetInt32()));
+        var protocol = json.RootElement.GetProperty("protocolFeatures").EnumerateArray().ToDictionary(one => one.GetProperty("bit").GetInt32(), one => one.GetProperty("name").GetString());
+        Assert.Equal(("REPLY_ACK", "STATUS"), (protocol[3], protocol[16]));
+        Assert.False(protocol.ContainsKey(0) || protocol.ContainsKey(15)); // withheld
         Assert.Contains(json.RootElement.GetProperty("features").EnumerateArray(), one => one.GetProperty("bit").GetInt32() == 34 && one.GetProperty("name").GetString() == "RING_PACKED");
         foreach (string unknown in new[] { "queues", "memorySlots", "maxQueueSize", "configuration" })
             Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty(unknown).ValueKind);

@@ -124,7 +124,7 @@ public sealed class ReadTests : IDisposable
     [InlineData("", 2, "--bytes 0: give 1 or more")]
     [InlineData("--bytes 10 --hex --output x", 2, "--hex")]
     [InlineData("--bytes 10 --reconnect -1", 2, "--reconnect -1")]
-    [InlineData("--bytes 2000000 --hex", 2, "--output FILE")]
+    [InlineData("--bytes 2000000 --hex", 2, "give --output FILE")]
     [InlineData("--bytes 10 --output /no/such/place", 1, "--output /no/such/place")]
     [InlineData("--bytes 10 --output /dev/full", 1, "--output /dev/full")]
     public async Task What_cannot_be_is_said_in_one_line(string options, int exitCode, string about)

@@ -15,20 +15,23 @@ public sealed class RecoveryTests : IDisposable
 
     private readonly TemporaryDirectory _directory = new();
 
-    public static TheoryData<string, int> Rings => new() { { "split", 1 }, { "split", 2 }, { "packed", 1 }, { "packed", 2 } };
+    public static TheoryData<string, int, string> Rings => new()
+    {
+        { "split", 1, "sync" }, { "split", 2, "sync" }, { "packed", 1, "sync" }, { "packed", 2, "sync" }, { "split", 2, "io_uring" }, { "packed", 2, "io_uring" },
+    };
 
     public void Dispose() => _directory.Dispose();
 
     [Theory]
     [MemberData(nameof(Rings))]
     [Proves("In-flight recovery", "vhost-user")]
-    public async Task Killed_at_random_moments_the_disk_is_what_was_written_to_it(string format, int queues)
+    public async Task Killed_at_random_moments_the_disk_is_what_was_written_to_it(string format, int queues, string engine)
     {
         int kills = int.Parse(Environment.GetEnvironmentVariable("VIRTIOSHARP_KILLS") ?? $"{FewKills}", CultureInfo.InvariantCulture);
         string disk = _directory["disk"];
         await using (FileStream file = File.Create(disk))
             file.SetLength(Blocks * BlockLoad.BlockBytes);
-        VioProcess daemon = Serve(disk);
+        VioProcess daemon = Serve(disk, engine);
         try
         {
             await daemon.WaitForLogAsync("listening on");
@@ -45,7 +48,7 @@ public sealed class RecoveryTests : IDisposable
             for (int kill = 0; kill < kills; kill++)
             {
                 int after = random.Next(40);
-                Task<VioProcess> next = Task.Run(() => KillAndServeAsync(daemon, after, disk)); // the driver only waits meanwhile
+                Task<VioProcess> next = Task.Run(() => KillAndServeAsync(daemon, after, disk, engine)); // the driver only waits meanwhile
                 while (!next.IsCompleted)
                     load.Step();
                 daemon = await next;
@@ -65,13 +68,15 @@ public sealed class RecoveryTests : IDisposable
         }
     }
 
-    private async Task<VioProcess> KillAndServeAsync(VioProcess daemon, int milliseconds, string disk)
+    private async Task<VioProcess> KillAndServeAsync(VioProcess daemon, int milliseconds, string disk, string engine)
     {
         await Task.Delay(milliseconds);
         daemon.Signal(VioProcess.SigKill);
         await daemon.DisposeAsync();
-        return Serve(disk);
+        return Serve(disk, engine);
     }
 
-    private VioProcess Serve(string disk) => VioProcess.Start("serve", "blk", "--socket-path", _directory["s"], "--blk-file", disk, "--num-queues", "2");
+    private VioProcess Serve(string disk, string engine) => VioProcess.Start(
+        "serve", "blk", "--socket-path", _directory["s"], "--blk-file", disk, "--num-queues", "2",
+        "--aio", engine, "--cache", engine == "sync" ? "writeback" : "none"); // where requests are really under way together
 }

@@ -95,11 +95,13 @@ public sealed class BlockTests : IDisposable
         Assert.Equal(_disk, end);
     }
 
-    [Fact]
-    public async Task Past_the_page_cache_the_guest_reads_and_writes_the_same()
+    [Theory]
+    [InlineData("sync")]
+    [InlineData("io_uring")]
+    public async Task Past_the_page_cache_the_guest_reads_and_writes_the_same(string engine)
     {
-        await using VioProcess vio = await ServeAsync("--cache", "none", "--block-size", "4096");
-        await using GuestMachine guest = GuestMachine.Start(Guest(ReadAndWrite));
+        await using VioProcess vio = await ServeAsync("--cache", "none", "--block-size", "4096", "--aio", engine);
+        await using GuestMachine guest = GuestMachine.Start(Guest(ReadAndWrite, ",num-queues=2,packed=on") with { Processors = 2 });
 
         AssertWritten(await guest.RunToEndAsync(Guests.Patience, Cancel), boot: 0);
     }

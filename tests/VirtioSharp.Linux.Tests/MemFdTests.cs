@@ -51,4 +51,16 @@ public sealed class MemFdTests
 
         Assert.Equal(Errno.EINVAL, failure.Errno);
     }
+
+    [Fact]
+    public void Seals_are_added_for_good_and_the_last_of_them_ends_it()
+    {
+        using FileDescriptor file = MemFd.Create("sealed", 4096);
+
+        MemFd.AddSeals(file, FileSeals.Shrink | FileSeals.Grow);
+        MemFd.AddSeals(file, FileSeals.Seal);
+
+        Assert.Equal(FileSeals.Shrink | FileSeals.Grow | FileSeals.Seal, MemFd.GetSeals(file));
+        Assert.Equal(Errno.EPERM, Assert.Throws<LinuxException>(() => MemFd.AddSeals(file, FileSeals.FutureWrite)).Errno);
+    }
 }

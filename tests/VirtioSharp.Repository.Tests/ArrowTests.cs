@@ -17,11 +17,12 @@ public sealed class ArrowTests
         ["Drivers"] = ["Core"],
         ["Transports"] = ["Core"],
         ["Linux"] = [],
+        ["Check"] = ["Linux"],
         ["Backends"] = ["Devices", "Linux"],
         ["VhostUser"] = ["Core", "Linux"],
         ["VfioUser"] = ["Core", "Linux", "Transports"],
         ["Qemu"] = ["Linux", "Transports"],
-        ["Cli"] = ["Spec", "Core", "Devices", "Drivers", "Transports", "Linux", "Backends", "VhostUser", "VfioUser", "Qemu"],
+        ["Cli"] = ["Spec", "Core", "Devices", "Drivers", "Transports", "Linux", "Backends", "VhostUser", "VfioUser", "Qemu", "Check"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.SourceProjects.Select(project => ShortName(Repository.NameOf(project)))];

@@ -96,8 +96,10 @@ public sealed class InflightTests : IDisposable
         Assert.Equal((3, 1), (device.Taken, _ring.UsedIndex));
     }
 
-    [Fact]
-    public void A_machine_that_pauses_goes_on_with_what_was_in_flight()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_machine_that_pauses_goes_on_with_what_was_in_flight(bool statusFirst)
     {
         var device = new KeepingDevice();
         using var served = new ServedDevice(device);
@@ -107,13 +109,36 @@ public sealed class InflightTests : IDisposable
         Offer(2);
         WaitTaken(device, 2);
 
+        if (statusFirst) // as QEMU 7.2 does
+            frontEnd.Do(FrontEndRequest.SetStatus, Wire.U64(0));
         uint at = frontEnd.StopRing(_ring);
-        frontEnd.Do(FrontEndRequest.SetStatus, Wire.U64(0));
+        if (!statusFirst)
+            frontEnd.Do(FrontEndRequest.SetStatus, Wire.U64(0));
         device.Keeps = false;
         frontEnd.StartRing(_ring, (ushort)at);
 
         _ring.WaitUsed(2);
         Assert.Equal((2u, 4), (at, device.Taken));
+    }
+
+    [Fact]
+    public void A_ring_that_starts_elsewhere_than_it_stopped_has_nothing_in_flight()
+    {
+        var device = new KeepingDevice();
+        using var served = new ServedDevice(device);
+        using FrontEnd frontEnd = served.Connect();
+        using FileDescriptor file = Prepare(frontEnd);
+        Start(frontEnd, file, isNew: false);
+        Offer(2);
+        WaitTaken(device, 2);
+        Assert.Equal(2u, frontEnd.StopRing(_ring));
+
+        device.Keeps = false;
+        _ring.Restart();
+        frontEnd.StartRing(_ring);
+
+        Assert.Equal(1u, _ring.Serve());
+        Assert.Equal((3, 1), (device.Taken, _ring.UsedIndex));
     }
 
     [Fact]

@@ -11,7 +11,7 @@ internal static class BlkBench
     private const string StorageDaemon = "/usr/bin/qemu-storage-daemon";
     private const int FileBytes = 256 << 20;
 
-    private static readonly (int Depth, int Reads)[] Loads = [(1, 10_000), (32, 60_000)];
+    private static readonly int[] Depths = [1, 32];
 
     public static int Run(string vio, int rounds, string[] serveOptions)
     {
@@ -25,12 +25,15 @@ internal static class BlkBench
         try
         {
             Console.WriteLine($"4 KiB random reads, kIOPS, {rounds} rounds in turn: median (min–max); ratio is ours ÷ QEMU's, round by round");
-            Measure("null", ["--null", $"{FileBytes}"], $"driver=null-co,read-zeroes=on,size={FileBytes}", here, vio, rounds, serveOptions);
+            Measure(rounds, 20_000, here, vio, "null", ["--null", $"{FileBytes}", .. serveOptions], $"driver=null-co,read-zeroes=on,size={FileBytes}");
             foreach ((string name, DirectoryInfo directory) in ((string, DirectoryInfo)[])[("page cache", here), ("tmpfs", memory)])
             {
                 string ours = MakeDisk(directory, "ours"), theirs = MakeDisk(directory, "theirs");
                 foreach (string aio in (string[])["threads", "io_uring"])
-                    Measure($"{name}, QEMU's aio={aio}", ["--blk-file", ours], $"driver=file,aio={aio},filename={theirs}", here, vio, rounds, serveOptions);
+                    Measure(rounds, 20_000, here, vio, $"{name}; ours sync, QEMU's {aio}", ["--blk-file", ours, .. serveOptions], $"driver=file,aio={aio},filename={theirs}");
+                if (directory == here)
+                    foreach (string aio in (string[])["sync", "io_uring"])
+                        Measure(rounds, 1000, here, vio, $"past the page cache; ours {aio}, QEMU's io_uring", ["--blk-file", ours, "--cache", "none", "--aio", aio, .. serveOptions], $"driver=file,cache.direct=on,aio=io_uring,filename={theirs}");
             }
 
             return 0;
@@ -42,24 +45,25 @@ internal static class BlkBench
         }
     }
 
-    private static void Measure(string name, string[] disk, string blockDevice, DirectoryInfo sockets, string vio, int rounds, string[] serveOptions)
+    private static void Measure(int rounds, int reads, DirectoryInfo sockets, string vio, string name, string[] options, string blockDevice)
     {
-        int maxDepth = Loads.Max(load => load.Depth);
+        int maxDepth = Depths.Max();
         string ourSocket = Path.Combine(sockets.FullName, "ours.sock"), theirSocket = Path.Combine(sockets.FullName, "theirs.sock");
         File.Delete(ourSocket);
         File.Delete(theirSocket);
-        using var ours = new BlkBackEnd(vio, ["serve", "blk", "--socket-path", ourSocket, "--log-level", "Warning", .. disk, .. serveOptions], ourSocket, maxDepth);
+        using var ours = new BlkBackEnd(vio, ["serve", "blk", "--socket-path", ourSocket, "--log-level", "Warning", .. options], ourSocket, maxDepth);
         using var theirs = new BlkBackEnd(
             StorageDaemon,
             ["--blockdev", $"{blockDevice},node-name=d", "--export", $"type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path={theirSocket}"],
             theirSocket, maxDepth);
         Console.WriteLine(name);
-        foreach ((int depth, int reads) in Loads)
+        foreach (int depth in Depths)
         {
+            int count = depth == 1 ? reads / 2 : reads * 3; // about as long
             List<double> our = [], their = [], ratio = [];
             for (int round = -1; round < rounds; round++) // one to warm up
             {
-                (double first, double second) = (ours.Read(reads, depth), theirs.Read(reads, depth));
+                (double first, double second) = (ours.Read(count, depth), theirs.Read(count, depth));
                 if (round < 0)
                     continue;
                 our.Add(first);

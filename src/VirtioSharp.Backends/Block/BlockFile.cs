@@ -25,6 +25,17 @@ internal sealed unsafe class BlockFile : IDisposable
             _buffer = (nint)NativeMemory.AlignedAlloc(BufferBytes, (nuint)Math.Max(file.MemoryAlignment, file.OffsetAlignment));
     }
 
+    /// <summary>Whether the file takes these as they are.</summary>
+    public bool Takes(ReadOnlySpan<IoVector> buffers, long offset)
+    {
+        if (_buffer == 0)
+            return true;
+        nint odd = (nint)offset & _offsetMask;
+        foreach (IoVector buffer in buffers)
+            odd |= (buffer.Address & _memoryMask) | (buffer.Length & _offsetMask);
+        return odd == 0;
+    }
+
     /// <inheritdoc cref="StorageFile.Read"/>
     public Errno Read(Span<IoVector> buffers, long offset)
     {
@@ -78,16 +89,6 @@ internal sealed unsafe class BlockFile : IDisposable
 
     /// <summary>Frees the buffer.</summary>
     public void Dispose() => NativeMemory.AlignedFree((void*)_buffer);
-
-    private bool Takes(ReadOnlySpan<IoVector> buffers, long offset)
-    {
-        if (_buffer == 0)
-            return true;
-        nint odd = (nint)offset & _offsetMask;
-        foreach (IoVector buffer in buffers)
-            odd |= (buffer.Address & _memoryMask) | (buffer.Length & _offsetMask);
-        return odd == 0;
-    }
 
     private Errno Fill(Window window) => _file.Read([new IoVector(_buffer, window.BlockBytes)], window.Block);
 

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
 using VirtioSharp.Spec.Block;
@@ -64,13 +65,7 @@ public sealed class FileBackend : IBlockBackend
     }
 
     /// <inheritdoc/>
-    public void Submit(BlockOperation operation)
-    {
-        Errno errno = Do(operation);
-        if (errno != Errno.None)
-            Tell(operation, errno);
-        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
-    }
+    public void Submit(BlockOperation operation) => Complete(operation, Do(operation));
 
     /// <inheritdoc/>
     public void Finish(int queue)
@@ -85,9 +80,20 @@ public sealed class FileBackend : IBlockBackend
         _pieces.Dispose();
     }
 
+    /// <summary>Whether the file takes an operation's buffers as they are.</summary>
+    internal bool Takes(BlockOperation operation) => _pieces.Takes(MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers), operation.Offset);
+
+    /// <summary>Completes an operation, and says why if it failed.</summary>
+    internal void Complete(BlockOperation operation, Errno errno)
+    {
+        if (errno != Errno.None)
+            Tell(operation, errno);
+        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
+    }
+
     private Errno Do(BlockOperation operation)
     {
-        Span<IoVector> buffers = MemoryMarshal.Cast<BlockBuffer, IoVector>(operation.Buffers);
+        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers);
         switch (operation.Kind)
         {
             case BlockOperationKind.Read:

@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Spec.Block;
 
@@ -17,7 +18,7 @@ public sealed class MemoryBackend(byte[] bytes) : IBlockBackend
     public void Submit(BlockOperation operation)
     {
         Span<byte> range = bytes.AsSpan((int)operation.Offset, (int)operation.Length);
-        foreach (BlockBuffer buffer in operation.Buffers)
+        foreach (IoBuffer buffer in operation.Buffers)
         {
             Span<byte> piece = range[..buffer.Bytes.Length];
             if (operation.Kind == BlockOperationKind.Read)

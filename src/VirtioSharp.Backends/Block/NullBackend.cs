@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Spec.Block;
 
@@ -17,7 +18,7 @@ public sealed class NullBackend(ulong length) : IBlockBackend
     public void Submit(BlockOperation operation)
     {
         if (operation.Kind == BlockOperationKind.Read)
-            foreach (BlockBuffer buffer in operation.Buffers)
+            foreach (IoBuffer buffer in operation.Buffers)
                 buffer.Bytes.Clear();
         operation.Complete(BlockStatus.Ok);
     }

@@ -15,13 +15,13 @@ internal static class Chains
 
     public static CheckCase[] All { get; } =
     [
-        Bad("chain-loop", From.Virtio("2.7.5.2: the driver MUST NOT create a loop") + "; SPDK CVE-2019-9547", "Descriptors that form a loop", spoilt: true, (ring, buffer) =>
+        Bad("chain-loop", From.Virtio("2.7.5.2: loops in the descriptor chain are forbidden") + "; SPDK CVE-2019-9547", "Descriptors that form a loop", spoilt: true, (ring, buffer) =>
         {
             ring.SetDescriptor(40, buffer, 64, Write | Next, 41);
             ring.SetDescriptor(41, buffer, 64, Write | Next, 40);
             ring.OfferHead(40);
         }),
-        Bad("chain-loop-on-itself", From.Virtio("2.7.5.2: the driver MUST NOT create a loop"), "A descriptor that is its own next", spoilt: true, (ring, buffer) =>
+        Bad("chain-loop-on-itself", From.Virtio("2.7.5.2: loops in the descriptor chain are forbidden"), "A descriptor that is its own next", spoilt: true, (ring, buffer) =>
         {
             ring.SetDescriptor(40, buffer, 64, Next, 40);
             ring.OfferHead(40);
@@ -69,7 +69,7 @@ internal static class Chains
             ring.SetDescriptor(40, buffer, 0xFFFFFFFF, Write);
             ring.OfferHead(40);
         }),
-        Bad("chain-lengths-overflow", From.Virtio("2.7.5: a chain's lengths add up to at most 2^32"), "Lengths that add up to more than 2^32", spoilt: false, (ring, buffer) =>
+        Bad("chain-lengths-overflow", From.Virtio("2.7.5.2: no chain longer than 2^32 bytes in total"), "Lengths that add up to more than 2^32", spoilt: false, (ring, buffer) =>
         {
             for (int i = 40; i < 48; i++)
                 ring.SetDescriptor(i, buffer, 0x8000_0000, Write | (i < 47 ? Next : 0), (ushort)(i + 1));
@@ -122,7 +122,7 @@ internal static class Chains
         IndirectLength("indirect-empty", 0, "An indirect table of 0 bytes"),
         IndirectLength("indirect-odd", 17, "An indirect table of 17 bytes"),
         IndirectLength("indirect-4-gib", 0xFFFFFFF0, "An indirect table of 4 GiB"),
-        Bad("indirect-longer-than-ring", From.Virtio("2.7.5.3.1: a table no longer than the queue size"), "An indirect table of 2000 entries, all in use", spoilt: false, (ring, buffer) =>
+        Bad("indirect-longer-than-ring", From.Virtio("2.7.5.3.1: no chain longer than the queue size"), "An indirect table of 2000 entries, all in use", spoilt: false, (ring, buffer) =>
         {
             // In the buffers' memory, which has room for it.
             for (int i = 0; i < 2000; i++)
@@ -162,13 +162,13 @@ internal static class Chains
             session.Ring.OfferIndirect(session.Ring.IndirectTable, bench.Requests.Prepare(session.Ram, session.NextRoom()));
             return session.AfterBadChain();
         }, Needs.Ring),
-        BadPacked("packed-buffer-outside", "2.8.6", "A buffer outside of memory, in a packed ring", (ring, _) => ring.OfferRaw(Nowhere, 64, Write, 0)),
+        BadPacked("packed-buffer-outside", "2.8.4", "A buffer outside of memory, in a packed ring", (ring, _) => ring.OfferRaw(Nowhere, 64, Write, 0)),
         BadPacked("packed-chain-without-end", "2.8.6", "A packed chain that never ends", (ring, buffer) =>
         {
             for (int i = 0; i < ring.Size; i++)
                 ring.OfferRaw(buffer, 64, Write | Next, 0);
         }),
-        BadPacked("packed-id-out-of-range", "2.8.6", "A buffer id of 65535", (ring, buffer) => ring.OfferRaw(buffer, 64, Write, 0xFFFF)),
+        BadPacked("packed-id-out-of-range", "2.8.13", "A buffer id of 65535", (ring, buffer) => ring.OfferRaw(buffer, 64, Write, 0xFFFF)),
         BadPacked("packed-indirect-odd", "2.8.7", "An indirect table of 17 bytes, in a packed ring", (ring, _) => ring.OfferRaw(ring.IndirectTable, 17, Indirect, 0)),
     ];
 

@@ -52,7 +52,7 @@ internal static class Configuration
         }),
         new("status-of-64-bits", From.VhostUser("SET_STATUS"), "A status of more than 8 bits is refused, or does no harm.", bench =>
             With(bench, Protocol.Status | Protocol.ReplyAck).Attempt(Request.SetStatus, Payload.U64(ulong.MaxValue)).Text()),
-        new("status-0-resets", From.Virtio("2.1: writing 0 resets the device"), "After status 0 a driver starts anew.", bench =>
+        new("status-0-resets", From.Virtio("2.4: device reset"), "After status 0 a driver starts anew.", bench =>
             Again(bench, Protocol.Status, session => session.Front.Do(Request.SetStatus, Payload.U64(0))), Needs.Ring),
         new("reset-device", From.VhostUser("RESET_DEVICE"), "The device is reset to its initial state, ready to be reinitialized.", bench =>
             Again(bench, Protocol.ResetDevice, session => session.Front.Do(Request.ResetDevice)), Needs.Ring),

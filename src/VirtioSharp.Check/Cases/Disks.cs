@@ -32,13 +32,13 @@ internal static class Disks
             return length == BlkRequests.Sector + 1 ? $"{length}" : throw new FailedException($"{length}, {BlkRequests.Sector + 1} were written");
         }, Needs.Block),
         new("blk-unknown-type", From.Virtio("5.2.6"), "A request of an unknown type is answered as unsupported (2).", bench =>
-            Expect(bench, 0x7777, 0, BlkRequests.Sector, BlkRequests.Unsupported), Needs.Block),
-        new("blk-sector-past-the-end", From.Virtio("5.2.6.2: a read beyond the end is an error"), "A read past the last sector is answered with an I/O error (1).", bench =>
-            Expect(bench, BlkRequests.In, Capacity(bench), BlkRequests.Sector, BlkRequests.IoError), Needs.Block),
-        new("blk-sector-overflows", From.Virtio("5.2.6"), "A read at sector 2^63 is answered with an I/O error (1).", bench =>
-            Expect(bench, BlkRequests.In, 1UL << 63, BlkRequests.Sector, BlkRequests.IoError), Needs.Block),
+            Expect(bench, 0x7777, 0, BlkRequests.Unsupported), Needs.Block),
+        new("blk-sector-past-the-end", From.Virtio("5.2.6.1: a driver MUST NOT read beyond capacity"), "A read past the last sector is answered with an error.", bench =>
+            Expect(bench, BlkRequests.In, Capacity(bench), BlkRequests.IoError, BlkRequests.Unsupported), Needs.Block),
+        new("blk-sector-overflows", From.Virtio("5.2.6.1: a driver MUST NOT read beyond capacity"), "A read at sector 2^63 is answered with an error.", bench =>
+            Expect(bench, BlkRequests.In, 1UL << 63, BlkRequests.IoError, BlkRequests.Unsupported), Needs.Block),
         new("blk-last-sector", From.Virtio("5.2.6"), "The last sector can be read.", bench =>
-            Expect(bench, BlkRequests.In, Capacity(bench) - 1, BlkRequests.Sector, BlkRequests.Ok), Needs.Block),
+            Expect(bench, BlkRequests.In, Capacity(bench) - 1, BlkRequests.Ok), Needs.Block),
         new("blk-odd-length", From.Virtio("5.2.6.1: data MUST be a multiple of 512 bytes"), "A read of 500 bytes is answered with an error, or does no harm.", bench =>
             Odd(bench, session => session.Ring.Offer(Blk(bench).Prepare(session.Ram, session.NextRoom(), BlkRequests.In, 0, 500))), Needs.Block),
         new("blk-header-too-short", From.Virtio("5.2.6"), "A header of 8 bytes does no harm.", bench =>
@@ -57,7 +57,7 @@ internal static class Disks
             }), Needs.Block),
         new("blk-status-alone", From.Virtio("5.2.6"), "A status byte alone does no harm.", bench =>
             Odd(bench, session => session.Ring.Offer(bench.Requests.Prepare(session.Ram, session.NextRoom())[2])), Needs.Block),
-        new("blk-read-into-readable", From.Virtio("5.2.6"), "A read whose data buffer is not writable changes nothing there.", bench =>
+        new("blk-read-into-readable", From.Virtio("2.7.5.1"), "A device MUST NOT write to a device-readable buffer: a read into one changes nothing there.", bench =>
         {
             Session session = bench.Start();
             session.Serve();
@@ -123,11 +123,11 @@ internal static class Disks
         return (BlkRequests.Status(session.Ram, at), at);
     }
 
-    private static string Expect(Bench bench, uint type, ulong sector, int length, byte expected)
+    private static string Expect(Bench bench, uint type, ulong sector, params ReadOnlySpan<byte> expected)
     {
         Session session = bench.Start();
-        (byte status, _) = Ask(bench, session, type, sector, length);
-        if (status != expected)
+        (byte status, _) = Ask(bench, session, type, sector, BlkRequests.Sector);
+        if (!expected.Contains(status))
             throw new FailedException($"status {status}");
         session.Serve();
         return $"status {status}";

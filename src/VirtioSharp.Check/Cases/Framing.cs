@@ -48,7 +48,7 @@ internal static class Framing
             "A connection that ends in the middle of a payload costs no other.", bench => CutOff(bench, 12, 15, 19)),
         new("framing-size-ffffffff", From.VhostUser("Header"), "size is the peer's claim: no back-end reserves or reads 4 GiB for it.", bench =>
             Stall(bench, Payload.Header(Request.SetFeatures, FrontEnd.Version, 0xFFFFFFFF))),
-        new("framing-size-of-reply-claimed", From.VhostUser("Header"), "A claimed size of a few MiB, sent in full, does no harm.", bench =>
+        new("framing-size-4-mib", From.VhostUser("Header"), "A claimed size of a few MiB, sent in full, does no harm.", bench =>
         {
             FrontEnd front = bench.Negotiate();
             byte[] message = new byte[12 + (4 << 20)];

@@ -149,13 +149,14 @@ internal static class Memory
             Thread.Sleep(50);
             return outcome.Text();
         }, Needs.Ring),
-        new("memory-removed-under-request", From.History("QEMU CVE-2021-3748, use after unmap"), "When the region of a request's buffers goes, the request fails and nothing else.", bench =>
+        new("memory-removed-under-request", From.History("QEMU CVE-2021-3748, use after unmap"), "A request whose buffers lie in a region that was removed fails, and nothing else.", bench =>
         {
             Session session = Slots(bench);
             GuestRegion extra = bench.Ram(High, HighUser);
             session.Front.Do(Request.AddMemReg, Payload.OneRegion(extra.Description), extra.File);
-            session.Ring.Offer(bench.Requests.Prepare(extra, extra.Guest));
+            ServeIn(bench, session, extra);
             session.Front.Do(Request.RemMemReg, Payload.OneRegion(extra.Description));
+            session.Ring.Offer(bench.Requests.Prepare(extra, extra.Guest));
             return session.AfterBadChain();
         }, Needs.Ring),
         new("memory-overlapping", Table, "Regions that overlap are refused, or do no harm.", bench =>

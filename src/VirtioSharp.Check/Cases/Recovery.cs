@@ -9,6 +9,9 @@ internal static class Recovery
 {
     private const int Entries = 64;
 
+    /// <summary>QueueRegionSplit: a header of 16 bytes, and as many for each entry.</summary>
+    private const int Region = 16 + 16 * Entries;
+
     public static CheckCase[] All { get; } =
     [
         new("inflight-served", From.VhostUser("Inflight I/O tracking"), "With the buffer given back by SET_INFLIGHT_FD, requests are served.", bench =>
@@ -45,7 +48,7 @@ internal static class Recovery
             var request = second.OfferGood();
             using (MappedRegion region = MappedRegion.Map(kept, 0, size))
             {
-                region.Slice(0, (int)Math.Min(size, 16 + 16 * Entries)).Clear();
+                region.Slice(0, Region).Clear();
                 BitConverter.TryWriteBytes(region.Slice(8, 2), (ushort)1);
                 BitConverter.TryWriteBytes(region.Slice(10, 2), (ushort)Entries);
                 BitConverter.TryWriteBytes(region.Slice(14, 2), (ushort)5);
@@ -126,6 +129,8 @@ internal static class Recovery
         (ulong size, ulong offset) = (BitConverter.ToUInt64(answer.Payload), BitConverter.ToUInt64(answer.Payload, 8));
         if (offset != 0)
             throw new SkippedException($"the buffer starts at {offset} in its file");
+        if (size < Region)
+            throw new FailedException($"a buffer of {size} bytes has no room for {Entries} entries");
         session.Front.Do(Request.SetInflightFd, Payload.Inflight(size, 0, 1, Entries), answer.Fd);
         session.ShareMemory();
         session.StartRing();

@@ -54,6 +54,16 @@ internal static class Rings
             bench.NeedFeature(Feature.IndirectDesc);
             return Indirect(bench, bench.Start());
         }, Needs.Ring),
+        new("ring-indirect-behind-plain", From.Virtio("2.7.5.3.2"), "The device MUST handle normal chained descriptors followed by a single one with INDIRECT.", bench =>
+        {
+            bench.NeedFeature(Feature.IndirectDesc);
+            return Mixed(bench, tableFlags: 4);
+        }, Needs.Ring),
+        new("ring-indirect-write-flag", From.Virtio("2.7.5.3.2"), "The device MUST ignore the write-only flag in the descriptor that refers to an indirect table.", bench =>
+        {
+            bench.NeedFeature(Feature.IndirectDesc);
+            return Mixed(bench, tableFlags: 4 | 2);
+        }, Needs.Ring),
         new("ring-packed-indirect", From.Virtio("2.8.7"), "A request in an indirect table of a packed ring is answered.", bench =>
         {
             bench.NeedFeature(Feature.IndirectDesc);
@@ -112,7 +122,7 @@ internal static class Rings
 
             return "5 requests, each signalled";
         }, Needs.Ring),
-        new("ring-kicks-without-requests", From.Virtio("2.3: notifications may be spurious"), "Kicks without a request are harmless: nothing is used.", bench =>
+        new("ring-kicks-without-requests", From.Virtio("2.3: a notification says that a buffer may have been made available"), "Kicks without a request are harmless: nothing is used.", bench =>
         {
             Session session = bench.Start();
             session.Serve();
@@ -251,6 +261,23 @@ internal static class Rings
         }
 
         return "30 requests, whole and in pieces";
+    }
+
+    /// <summary>The first piece of a request in the ring, the others in an indirect table.</summary>
+    private static string Mixed(Bench bench, int tableFlags)
+    {
+        Session session = bench.Start();
+        ulong at = session.NextRoom();
+        Segment[] pieces = DeviceRequests.Cut(bench.Requests.Prepare(session.Ram, at), 16, 512, 20);
+        SplitRing ring = session.Split;
+        for (int i = 1; i < pieces.Length; i++)
+            ring.SetIndirect(i - 1, pieces[i].Address, pieces[i].Length, (pieces[i].IsWritable ? 2 : 0) | (i < pieces.Length - 1 ? 1 : 0), (ushort)i);
+        ring.SetDescriptor(40, pieces[0].Address, pieces[0].Length, 1 | (pieces[0].IsWritable ? 2 : 0), 41);
+        ring.SetDescriptor(41, ring.IndirectTable, 16 * (uint)(pieces.Length - 1), tableFlags);
+        ring.OfferHead(40);
+        ring.Kick.Signal();
+        bench.Requests.Verify(session.Ram, at, session.Take(40));
+        return $"1 descriptor, then {pieces.Length - 1} in a table";
     }
 
     /// <summary>Each comes back once, in any order.</summary>

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using VirtioSharp.Check;
 
 namespace VirtioSharp.Cli.Check;
@@ -98,6 +99,9 @@ internal sealed class CheckCommand
         {
             path = directory is null ? path! : Path.Combine(directory.FullName, "sock");
             using DaemonCommand? daemon = command is null ? null : new DaemonCommand(command, path);
+            // The runtime ends the process at once; what we started goes first.
+            using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => daemon?.Kill());
+            using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, _ => daemon?.Kill());
             var options = new CheckOptions
             {
                 SocketPath = path,

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using Spectre.Console;
+using VirtioSharp.Cli.Drive;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Spec;

@@ -1,18 +1,10 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using VirtioSharp.Cli.Output;
 using VirtioSharp.Linux;
 using VirtioSharp.VhostUser.Proxy;
 
 namespace VirtioSharp.Cli.Proxy;
-
-/// <summary>How <c>vio proxy</c> tells what passes.</summary>
-internal enum ProxyFormat
-{
-    /// <summary>Lines for people.</summary>
-    Text,
-    /// <summary>An object per line for programs.</summary>
-    Json,
-}
 
 /// <summary><c>vio proxy</c>: stands between a VMM and a vhost-user daemon and says what passes.</summary>
 internal static class ProxyCommand
@@ -23,7 +15,7 @@ internal static class ProxyCommand
         var connect = new Option<string>("--connect") { Description = "The daemon's UNIX socket; connected to for each session", HelpName = "PATH", Required = true };
         var trace = new Option<FileInfo?>("--trace") { Description = "Save what passed to this file after each session; 'vio trace FILE' opens it", HelpName = "FILE" };
         var once = new Option<bool>("--once") { Description = "End after the first session" };
-        var format = new Option<ProxyFormat>("--format") { Description = "text for people, json for programs: an object per line", DefaultValueFactory = _ => ProxyFormat.Text };
+        var format = new Option<OutputFormat>("--format") { Description = "text for people, json for programs: an object per line", DefaultValueFactory = _ => OutputFormat.Text };
         var command = new DocumentedCommand("proxy", "Stand between a VMM and a vhost-user daemon: decode every message and explain refusals", """
             Example:
               vio serve rng --socket-path /tmp/rng.sock &
@@ -37,7 +29,7 @@ internal static class ProxyCommand
         return command;
     }
 
-    private static int Run(string listen, string connect, FileInfo? trace, bool once, ProxyFormat format)
+    private static int Run(string listen, string connect, FileInfo? trace, bool once, OutputFormat format)
     {
         if (trace is { Directory.Exists: false })
             throw new UserException($"--trace {trace}: the directory does not exist; make it first");
@@ -47,13 +39,13 @@ internal static class ProxyCommand
         using VhostUserProxy proxy = Listen(listen, connect);
         using CancellationTokenRegistration stop = end.Token.Register(proxy.Stop);
         var saved = new SessionTrace(listen, connect);
-        Action<int, ProxiedMessage> show = format == ProxyFormat.Json ? ProxyLines.WriteJson : ProxyLines.WriteText;
+        Action<int, ProxiedMessage> show = format == OutputFormat.Json ? ProxyLines.WriteJson : ProxyLines.WriteText;
         int session = 0;
         proxy.SessionBegan = number =>
         {
             session = number;
             saved.Begin(number, DateTimeOffset.Now);
-            if (format == ProxyFormat.Text)
+            if (format == OutputFormat.Text)
                 Console.WriteLine($"session {number}: a front-end connected");
         };
         proxy.MessagePassed = message =>
@@ -64,7 +56,7 @@ internal static class ProxyCommand
         proxy.SessionEnded = over =>
         {
             saved.End(over);
-            if (format == ProxyFormat.Text)
+            if (format == OutputFormat.Text)
                 ProxyLines.WriteEnd(over);
             Save(saved, trace);
             if (once)

@@ -24,7 +24,7 @@ internal static class ProxyLines
 
     public static void WriteEnd(ProxiedSession session)
     {
-        string agreed = session.ProtocolFeatures is { } protocol ? $"; protocol: {ProtocolFeatureNames.Describe(protocol)}" : "";
+        string agreed = session.ProtocolFeatures is { } protocol ? $"; protocol: {ProtocolFeatureSheet.Describe(protocol)}" : "";
         string features = session.Features is { } accepted ? $"; features: {accepted}" : "";
         Console.WriteLine($"session {session.Number} ended: {session.Ended ?? "the front-end left in good order"}{features}{agreed}");
     }

@@ -21,7 +21,7 @@ internal sealed class SessionTrace(string listen, string connect)
     public void End(ProxiedSession session) => _sessions[^1] = _sessions[^1] with
     {
         Features = session.Features?.ToString(),
-        ProtocolFeatures = session.ProtocolFeatures is { } protocol ? ProtocolFeatureNames.Describe(protocol) : null,
+        ProtocolFeatures = session.ProtocolFeatures is { } protocol ? ProtocolFeatureSheet.Describe(protocol) : null,
         Ended = session.Ended,
     };
 

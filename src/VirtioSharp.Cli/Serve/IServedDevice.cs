@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Device;
+using VirtioSharp.Linux;
 
 namespace VirtioSharp.Cli.Serve;
 
@@ -30,6 +31,11 @@ internal interface IServedDevice
     /// <param name="log">For what goes wrong while it is served.</param>
     /// <exception cref="UserException">An option's value cannot be used.</exception>
     VirtioDevice Create(ParseResult arguments, ILogger log);
+
+    /// <summary>The device has a loop to live in: what stands behind it may join.</summary>
+    void OnConnected(EventLoop loop)
+    {
+    }
 
     /// <summary>What SIGHUP does to a device made here, on its own thread; null leaves the signal as it is.</summary>
     Action<VirtioDevice>? OnHangUp => null;

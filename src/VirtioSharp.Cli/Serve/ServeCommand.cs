@@ -105,6 +105,7 @@ internal sealed class ServeCommand
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using VhostUserServer server = Connect(device, arguments, options, log, out VirtioDevice virtio);
         using PosixSignalRegistration? hangUp = device.OnHangUp is not null ? PosixSignalRegistration.Create(PosixSignal.SIGHUP, LookAgain) : null;
+        device.OnConnected(server.Loop);
         if (file is not null)
             server.SessionEnded = report => Save(report, file.FullName, log);
         using CancellationTokenRegistration stop = end.Token.Register(server.Stop);
@@ -120,7 +121,7 @@ internal sealed class ServeCommand
         void LookAgain(PosixSignalContext context)
         {
             context.Cancel = true;
-            server.Post(() => device.OnHangUp!(virtio));
+            server.Loop.Post(() => device.OnHangUp!(virtio));
         }
     }
 

@@ -25,6 +25,8 @@ internal sealed class ServedBlk : IServedDevice
 
     private readonly Option<bool> _readOnly = new("--read-only") { Description = "Refuse writes" };
 
+    private readonly Option<bool> _shared = new("--shared") { Description = "Let other programs have the file open, too: for a guest that migrates between two daemons, of which one writes at a time" };
+
     private readonly Option<int> _queues = new("--num-queues")
     {
         Description = "Most request queues that a VMM may use; QEMU takes one for each processor of the guest",
@@ -60,6 +62,21 @@ internal sealed class ServedBlk : IServedDevice
         DefaultValueFactory = _ => 512,
     };
 
+    private readonly Option<AioEngine> _aio = new("--aio")
+    {
+        Description = "sync: each request waits for the file, which is quickest where the page cache has it. io_uring: requests wait together; for --cache none",
+        HelpName = "ENGINE",
+        DefaultValueFactory = _ => AioEngine.Sync,
+    };
+
+    private UringBackend? _uring;
+
+    private enum AioEngine
+    {
+        Sync,
+        Io_Uring,
+    }
+
     private enum CacheMode
     {
         Writeback,
@@ -77,7 +94,7 @@ internal sealed class ServedBlk : IServedDevice
 
     public string Description => "Serve a disk image or block device (virtio-blk); after SIGHUP its length is looked at again";
 
-    public IEnumerable<Option> Options => [_file, _readOnly, _queues, _queueSize, _cache, _serial, _blockSize, _null];
+    public IEnumerable<Option> Options => [_file, _readOnly, _shared, _queues, _queueSize, _cache, _aio, _serial, _blockSize, _null];
 
     /// <summary>The disk was made longer or shorter: the driver is told.</summary>
     public Action<VirtioDevice>? OnHangUp => static device => ((BlockDevice)device).LookAtLength();
@@ -95,7 +112,9 @@ internal sealed class ServedBlk : IServedDevice
         int blockSize = arguments.GetValue(_blockSize);
         bool isReadOnly = arguments.GetValue(_readOnly);
         CacheMode cache = arguments.GetValue(_cache);
-        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!)) : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None), log);
+        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!))
+            : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio), log);
+        _uring = backend as UringBackend;
         string what = file is null ? $"--null {size}" : $"--blk-file {file.FullName}";
         if (backend.Length == 0 || backend.Length % (ulong)Math.Max(blockSize, 1) != 0)
             throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; make it longer with truncate(1), or choose another --block-size");
@@ -117,11 +136,18 @@ internal sealed class ServedBlk : IServedDevice
         }
     }
 
-    private static FileBackend Open(string path, StorageMode mode, ILogger log)
+    public void OnConnected(EventLoop loop) => _uring?.Join(loop);
+
+    private static IBlockBackend Open(string path, StorageMode mode, AioEngine engine, ILogger log)
     {
         try
         {
-            return new FileBackend(StorageFile.Open(path, mode), log);
+            StorageFile file = OpenPatiently(path, mode);
+            return engine == AioEngine.Sync ? new FileBackend(file, log) : new UringBackend(file, log);
+        }
+        catch (LinuxException refused) when (refused.Call == "io_uring_setup")
+        {
+            throw new UserException($"--aio io_uring: {refused.Message}; serve without it");
         }
         catch (ArgumentException unaligned)
         {
@@ -136,10 +162,29 @@ internal sealed class ServedBlk : IServedDevice
                 Errno.EACCES => $"--blk-file {path}: no permission to read it",
                 Errno.EISDIR => $"--blk-file {path}: this is a directory; give a disk image or a block device",
                 Errno.ENODEV or Errno.ENXIO => $"--blk-file {path}: this is neither a file nor a block device",
-                Errno.EBUSY => $"--blk-file {path}: another program has it open; end that first, or serve it to both with --read-only",
+                Errno.EBUSY => $"--blk-file {path}: another program has it open; end that first, serve it to both with --read-only, or, for a migration, with --shared",
                 Errno.EINVAL when mode.Direct => $"--blk-file {path}: its file system cannot bypass the page cache; choose another --cache than none",
                 _ => $"--blk-file {path}: {refused.Message}",
             });
+        }
+    }
+
+    /// <summary>
+    /// Writes that a killed daemon had under way go on for a moment, and so does its lock: it keeps them from landing on
+    /// what we would write. So a lock is waited for, but not for long.
+    /// </summary>
+    private static StorageFile OpenPatiently(string path, StorageMode mode)
+    {
+        for (int left = 40; ; left--)
+        {
+            try
+            {
+                return StorageFile.Open(path, mode);
+            }
+            catch (LinuxException busy) when (busy.Errno == Errno.EBUSY && left > 0)
+            {
+                Thread.Sleep(25);
+            }
         }
     }
 

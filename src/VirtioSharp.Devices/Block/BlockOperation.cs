@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec.Block;
 
@@ -25,7 +26,7 @@ public sealed class BlockOperation
     internal const int MaxRanges = 16;
 
     private readonly BlockDevice _device;
-    private BlockBuffer[] _buffers = GC.AllocateUninitializedArray<BlockBuffer>(64, pinned: true);
+    private IoBuffer[] _buffers = GC.AllocateUninitializedArray<IoBuffer>(64, pinned: true);
     private int _bufferCount;
     private BlockRange[]? _ranges;
     private int _rangeCount, _nextRange;
@@ -51,10 +52,7 @@ public sealed class BlockOperation
     public bool MayUnmap { get; private set; }
 
     /// <summary>The memory of a read or a write, <see cref="Length"/> bytes in all. Its memory is pinned, and the back-end may use it up.</summary>
-    public Span<BlockBuffer> Buffers => _buffers.AsSpan(0, _bufferCount);
-
-    /// <summary>Room for whatever the back-end wants to remember of it.</summary>
-    public long Note { get; set; }
+    public Span<IoBuffer> Buffers => _buffers.AsSpan(0, _bufferCount);
 
     /// <summary>The request's chain while it is held.</summary>
     internal PendingChain? Chain { get; set; }
@@ -65,7 +63,7 @@ public sealed class BlockOperation
     /// <summary>Whether the device is in <see cref="IBlockBackend.Submit"/> with it.</summary>
     internal bool IsBeingSubmitted { get; set; }
 
-    /// <summary>It is done, or it failed. On the host's thread, once.</summary>
+    /// <summary>It is done, or it failed. On the host's thread, once. A request with more to do comes back to <see cref="IBlockBackend.Submit"/> from in here.</summary>
     /// <param name="status">Ok, IoError, or Unsupported.</param>
     public void Complete(BlockStatus status)
     {
@@ -86,7 +84,7 @@ public sealed class BlockOperation
     {
         if (_bufferCount == _buffers.Length)
             Grow();
-        _buffers[_bufferCount++] = new BlockBuffer(bytes);
+        _buffers[_bufferCount++] = IoBuffer.OfChain(bytes);
         Length += bytes.Length;
     }
 
@@ -110,7 +108,7 @@ public sealed class BlockOperation
 
     private void Grow()
     {
-        BlockBuffer[] larger = GC.AllocateUninitializedArray<BlockBuffer>(_buffers.Length * 2, pinned: true);
+        IoBuffer[] larger = GC.AllocateUninitializedArray<IoBuffer>(_buffers.Length * 2, pinned: true);
         _buffers.CopyTo(larger, 0);
         _buffers = larger;
     }

@@ -8,8 +8,11 @@ namespace VirtioSharp.Devices.Block;
 /// <summary>What a block device shows of itself: features, configuration space and id string.</summary>
 internal static class BlockSpace
 {
-    /// <summary>4 GiB: a driver cuts what is longer, and others have a turn in between.</summary>
-    private const uint MaxRangeSectors = 1 << 23;
+    /// <summary>4 GiB: storage is given back in no time.</summary>
+    private const uint MaxDiscardSectors = 1 << 23;
+
+    /// <summary>64 MiB, as somebody may have to write them; a driver cuts what is longer, and others have a turn in between.</summary>
+    private const uint MaxZeroSectors = 1 << 17;
 
     public static FeatureSet FeaturesOf(IBlockBackend backend, BlockDeviceOptions options)
     {
@@ -41,10 +44,10 @@ internal static class BlockSpace
             },
             Writeback = options.Writeback ? (byte)1 : (byte)0,
             QueueCount = (ushort)options.QueueCount,
-            MaxDiscardSectors = MaxRangeSectors,
+            MaxDiscardSectors = MaxDiscardSectors,
             MaxDiscardSegments = BlockOperation.MaxRanges,
             DiscardSectorAlignment = (uint)physical / BlockLayout.SectorBytes,
-            MaxWriteZeroesSectors = MaxRangeSectors,
+            MaxWriteZeroesSectors = MaxZeroSectors,
             MaxWriteZeroesSegments = BlockOperation.MaxRanges,
             WriteZeroesMayUnmap = backend.Traits.CanUnmapZeroes ? (byte)1 : (byte)0,
         };

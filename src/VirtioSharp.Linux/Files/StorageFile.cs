@@ -5,10 +5,14 @@ namespace VirtioSharp.Linux;
 /// <summary>How to open a <see cref="StorageFile"/>.</summary>
 /// <param name="Writable">Whether to write to it, too.</param>
 /// <param name="Direct">Whether to go past the page cache (O_DIRECT, open(2)): memory, offsets and lengths must then be aligned.</param>
-public readonly record struct StorageMode(bool Writable, bool Direct);
+public readonly record struct StorageMode(bool Writable, bool Direct)
+{
+    /// <summary>Whether others may have it open as well: somebody else sees to it that only one writes.</summary>
+    public bool Shared { get; init; }
+}
 
 /// <summary>A regular file or block device that is read and written at offsets, from memory that lies in pieces.</summary>
-/// <remarks>While it is open, no other program that asks can open it for writing, nor open it at all if this one writes.</remarks>
+/// <remarks>While it is open, no other program that asks can open it for writing, nor open it at all if this one writes, unless it is shared.</remarks>
 public sealed unsafe class StorageFile : IDisposable
 {
     private StorageFile(FileDescriptor descriptor, FileKind kind, StorageMode mode, bool isLocked)
@@ -35,7 +39,7 @@ public sealed unsafe class StorageFile : IDisposable
     /// <summary>Whether others can know that it is in use; some network file systems have no locks.</summary>
     public bool IsLocked { get; }
 
-    /// <summary>Opens what is there, close-on-exec, and locks it.</summary>
+    /// <summary>Opens what is there, close-on-exec, and locks it if it is not shared.</summary>
     /// <param name="path">Its name.</param>
     /// <param name="mode">What for.</param>
     /// <exception cref="LinuxException">ENOENT, EACCES, EROFS, …; EISDIR: a directory; ENODEV: nothing that stores bytes;
@@ -56,7 +60,7 @@ public sealed unsafe class StorageFile : IDisposable
             FileKind kind = FileFacts.Of(descriptor).Kind;
             if (kind is not (FileKind.Regular or FileKind.BlockDevice))
                 throw new LinuxException(kind == FileKind.Directory ? Errno.EISDIR : Errno.ENODEV, $"open {path}");
-            return new StorageFile(descriptor, kind, mode, Lock(descriptor, path, mode.Writable));
+            return new StorageFile(descriptor, kind, mode, !mode.Shared && Lock(descriptor, path, mode.Writable));
         }
         catch
         {

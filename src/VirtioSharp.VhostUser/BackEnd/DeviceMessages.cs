@@ -17,10 +17,9 @@ internal sealed class DeviceMessages(IncomingMessage message, DeviceHost host, R
         switch (message.Request)
         {
             case FrontEndRequest.ResetOwner:
-                Reset(forget: false);
-                return true;
             case FrontEndRequest.ResetDevice:
-                Reset(forget: true);
+                rings.Reset();
+                _status = DeviceStatus.Reset;
                 return true;
             case FrontEndRequest.GetConfig:
                 GetConfiguration(message.Payload);
@@ -45,13 +44,7 @@ internal sealed class DeviceMessages(IncomingMessage message, DeviceHost host, R
             throw new TransportException($"SET_STATUS: status = 0x{value:x} is more than 8 bits");
         _status = (DeviceStatus)value;
         if (_status == DeviceStatus.Reset)
-            Reset(forget: false);
-    }
-
-    private void Reset(bool forget)
-    {
-        rings.Reset(forget);
-        _status = DeviceStatus.Reset;
+            rings.StopAll();
     }
 
     private void GetConfiguration(ReadOnlySpan<byte> payload)

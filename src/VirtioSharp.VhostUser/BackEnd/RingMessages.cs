@@ -22,7 +22,7 @@ internal sealed class RingMessages(IncomingMessage message, RingSet rings)
                 Ring.SetSize(message.Read<VringState>().Num);
                 return true;
             case FrontEndRequest.SetVringBase:
-                Ring.SetBase(message.Read<VringState>().Num, rings.IsPacked);
+                rings.SetBase(Ring, message.Read<VringState>().Num);
                 return true;
             case FrontEndRequest.SetVringAddr:
                 VringAddress address = message.Read<VringAddress>();

@@ -104,18 +104,29 @@ internal sealed class RingSet : IDisposable
         return RunAll();
     }
 
+    /// <summary>Sets where a ring goes on.</summary>
+    public void SetBase(Vring ring, uint number)
+    {
+        // Elsewhere than where it stopped: this is another driver's ring, and nothing in it is in flight.
+        if (ring.SetBase(number, IsPacked))
+            _inflight?.Forget(ring.Index, IsPacked);
+    }
+
+    /// <summary>Stops the device and every ring. Where a ring stood may still be asked for: QEMU 7.2 says status 0 first, also when a machine only pauses.</summary>
+    public void StopAll()
+    {
+        foreach (Vring ring in _rings)
+            ring.Stop();
+        _host.Reset();
+    }
+
     /// <summary>Back to the beginning: the device, and every ring.</summary>
-    /// <param name="forget">Whether nothing is in flight any more in any ring. If not, that is so for those that are started:
-    /// a machine that pauses stops its rings, says status 0 as well, and goes on with what is noted.</param>
-    public void Reset(bool forget)
+    public void Reset()
     {
         foreach (Vring ring in _rings)
         {
-            bool clear = forget || ring.IsStarted;
             ring.Reset();
-            if (clear)
-                _inflight?.Forget(ring.Index, IsPacked);
-            _host.Track(ring.Index, null);
+            _inflight?.Forget(ring.Index, IsPacked);
         }
 
         _host.Reset();

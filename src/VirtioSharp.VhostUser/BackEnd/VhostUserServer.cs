@@ -75,8 +75,8 @@ public sealed class VhostUserServer : IDisposable
         _connection?.EndForStop();
     }
 
-    /// <summary>Calls <paramref name="action"/> on the server's thread, where the device lives. From any thread.</summary>
-    public void Post(Action action) => _loop.Post(action);
+    /// <summary>The loop that the device lives in, for what stands behind it.</summary>
+    public EventLoop Loop => _loop;
 
     /// <summary>Ends <see cref="Run"/>. From any thread.</summary>
     public void Stop() => _loop.Stop();

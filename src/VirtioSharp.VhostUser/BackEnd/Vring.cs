@@ -25,6 +25,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     private VringAddress? _address;
     private ulong _kicks;
     private QueueSnapshot _at;
+    private bool _hasRun;
 
     public int Index { get; } = index;
 
@@ -57,11 +58,15 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     }
 
     /// <summary>Where to go on: 16 bits of available index, or the two halves of a packed ring.</summary>
-    public void SetBase(uint number, bool packed)
+    /// <returns>Whether it has run in this session, and stopped elsewhere.</returns>
+    public bool SetBase(uint number, bool packed)
     {
         if (!packed && number > ushort.MaxValue)
             throw new TransportException($"ring {Index}: base = 0x{number:x} is more than 16 bits");
-        _at = QueueSnapshot.FromVringBase(number, packed);
+        var at = QueueSnapshot.FromVringBase(number, packed);
+        bool moves = _hasRun && !IsRunning && at != _at;
+        _at = at;
+        return moves;
     }
 
     public void SetAddress(in VringAddress address) => _address = address;
@@ -98,7 +103,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
             ToGuest(address.Available, "available"),
             ToGuest(address.Used, "used"));
         host.EnableQueue(Index, layout, _at);
-        IsRunning = true;
+        IsRunning = _hasRun = true;
         _kicks = 0;
         loop.Defer(this);
     }
@@ -125,7 +130,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     public void Reset()
     {
         Stop();
-        (IsEnabled, _address, _at, Size) = (false, null, default, 0);
+        (IsEnabled, _address, _at, Size, _hasRun) = (false, null, default, 0, false);
     }
 
     public void SignalCall() => _call?.Signal();

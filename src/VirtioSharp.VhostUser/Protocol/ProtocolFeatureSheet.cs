@@ -1,3 +1,6 @@
+using System.Globalization;
+using VirtioSharp.Spec;
+
 namespace VirtioSharp.VhostUser.Protocol;
 
 /// <summary>One of the protocol's features, for people.</summary>
@@ -37,4 +40,9 @@ public sealed record ProtocolFeatureSheet(int Bit, string Name, string Purpose)
 
     /// <summary>The one with this number; one without a name if the specification has none.</summary>
     public static ProtocolFeatureSheet Of(int bit) => (uint)bit < (uint)All.Count ? All[bit] : new(bit, $"bit {bit}", "not in the specification");
+
+    /// <summary>Every bit by name and number: <c>MQ(0) REPLY_ACK(3)</c>.</summary>
+    public static string Describe(ProtocolFeatures features) => features == ProtocolFeatures.None
+        ? "none"
+        : string.Join(' ', new FeatureSet((ulong)features).Select(bit => string.Create(CultureInfo.InvariantCulture, $"{Of(bit).Name}({bit})")));
 }

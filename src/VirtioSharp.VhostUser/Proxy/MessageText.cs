@@ -33,7 +33,7 @@ internal static class MessageText
     private static List<string>? Request(FrontEndRequest request, ReadOnlySpan<byte> payload) => (request, payload.Length) switch
     {
         (FrontEndRequest.SetFeatures, 8) => [$"features = {new FeatureSet(U64(payload))}"],
-        (FrontEndRequest.SetProtocolFeatures, 8) => [$"protocol features = {ProtocolFeatureNames.Describe((ProtocolFeatures)U64(payload))}"],
+        (FrontEndRequest.SetProtocolFeatures, 8) => [$"protocol features = {ProtocolFeatureSheet.Describe((ProtocolFeatures)U64(payload))}"],
         (FrontEndRequest.SetMemTable, >= 8) when (payload.Length - 8) % 32 == 0 => Regions(payload[8..], U32(payload)),
         (FrontEndRequest.AddMemReg or FrontEndRequest.RemMemReg, 40) => [Region(payload[8..])],
         (FrontEndRequest.SetLogBase, 16) => [Line($"log of {U64(payload)} bytes at offset 0x{U64(payload[8..]):x}")],
@@ -58,7 +58,7 @@ internal static class MessageText
     private static List<string>? Reply(FrontEndRequest request, ReadOnlySpan<byte> payload) => (request, payload.Length) switch
     {
         (FrontEndRequest.GetFeatures, 8) => [$"features = {new FeatureSet(U64(payload))}"],
-        (FrontEndRequest.GetProtocolFeatures, 8) => [$"protocol features = {ProtocolFeatureNames.Describe((ProtocolFeatures)U64(payload))}"],
+        (FrontEndRequest.GetProtocolFeatures, 8) => [$"protocol features = {ProtocolFeatureSheet.Describe((ProtocolFeatures)U64(payload))}"],
         (FrontEndRequest.GetQueueNum, 8) => [Line($"{U64(payload)} queues")],
         (FrontEndRequest.GetMaxMemSlots, 8) => [Line($"{U64(payload)} memory slots")],
         (FrontEndRequest.GetVringBase, 8) => [Base(payload)],

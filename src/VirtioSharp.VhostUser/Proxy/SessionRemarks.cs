@@ -75,7 +75,7 @@ internal sealed class SessionRemarks
     private void Gate(in MessageHeader header, MessageFacts facts, ReadOnlySpan<byte> payload, int fds, List<string> remarks)
     {
         if ((facts.Requires & ~_protocol) != 0)
-            remarks.Add($"{facts.Name} belongs to {ProtocolFeatureNames.Describe(facts.Requires)}, which was not agreed on");
+            remarks.Add($"{facts.Name} belongs to {ProtocolFeatureSheet.Describe(facts.Requires)}, which was not agreed on");
         bool saysNone = (FrontEndRequest)header.Request is FrontEndRequest.SetVringKick or FrontEndRequest.SetVringCall or FrontEndRequest.SetVringErr
             && payload.Length == 8 && (MemoryMarshal.Read<ulong>(payload) & 0x100) != 0;
         bool isEmptyTable = (FrontEndRequest)header.Request == FrontEndRequest.SetMemTable && payload.Length >= 4 && MemoryMarshal.Read<uint>(payload) == 0;
@@ -148,11 +148,11 @@ internal sealed class SessionRemarks
         Protocol = accepted;
         ProtocolFeatures unoffered = accepted & ~(_offeredProtocol ?? accepted);
         if (unoffered != 0)
-            remarks.Add($"{ProtocolFeatureNames.Describe(unoffered)} is accepted but was not offered");
+            remarks.Add($"{ProtocolFeatureSheet.Describe(unoffered)} is accepted but was not offered");
         foreach (int bit in (ReadOnlySpan<int>)[14, 17])
         {
             if (((ulong)accepted >> bit & 1) != 0)
-                remarks.Add($"bit {bit} ({ProtocolFeatureNames.NameOf(bit)}) was offered; QEMU acknowledges it but does not implement it: do not offer it");
+                remarks.Add($"bit {bit} ({ProtocolFeatureSheet.Of(bit).Name}) was offered; QEMU acknowledges it but does not implement it: do not offer it");
         }
     }
 

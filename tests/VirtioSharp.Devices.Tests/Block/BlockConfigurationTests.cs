@@ -43,7 +43,7 @@ public sealed class BlockConfigurationTests
         Assert.Equal((2048ul, 65536u, 126u, 1024u), ((ulong)space.Capacity, (uint)space.SizeMax, (uint)space.SegMax, (uint)space.BlockSize));
         Assert.Equal((2, 4), (space.Topology.PhysicalBlockExponent, (ushort)space.Topology.MinIoSize));
         Assert.Equal((1, 3, 8u), (space.Writeback, (ushort)space.QueueCount, (uint)space.DiscardSectorAlignment));
-        Assert.Equal((1u << 23, 16u, 1u << 23, 16u, 1), ((uint)space.MaxDiscardSectors, (uint)space.MaxDiscardSegments, (uint)space.MaxWriteZeroesSectors, (uint)space.MaxWriteZeroesSegments, space.WriteZeroesMayUnmap));
+        Assert.Equal((1u << 23, 16u, 1u << 17, 16u, 1), ((uint)space.MaxDiscardSectors, (uint)space.MaxDiscardSegments, (uint)space.MaxWriteZeroesSectors, (uint)space.MaxWriteZeroesSegments, space.WriteZeroesMayUnmap));
         Assert.Equal(new byte[8], raw[BlockConfiguration.Size..]);
     }
 

@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Spec.Block;
 
@@ -73,7 +74,7 @@ internal sealed class TestDisk(int bytes, BlockBackendTraits? traits = null) : I
         }
 
         Span<byte> range = Bytes.AsSpan((int)operation.Offset, (int)operation.Length);
-        foreach (BlockBuffer buffer in operation.Buffers)
+        foreach (IoBuffer buffer in operation.Buffers)
         {
             Span<byte> piece = range[..buffer.Bytes.Length];
             if (operation.Kind == BlockOperationKind.Read)

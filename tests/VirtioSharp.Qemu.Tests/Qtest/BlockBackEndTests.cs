@@ -62,6 +62,24 @@ public sealed class BlockBackEndTests : IDisposable
         ReadsAndWrites(driver);
     }
 
+    [Theory]
+    [InlineData("writeback")]
+    [InlineData("writethrough")]
+    [InlineData("none")]
+    [Proves("Block device", "QEMU 7.2 PCI, modern")]
+    public async Task The_same_with_requests_that_wait_together(string cache)
+    {
+        await using VioProcess vio = await ServeAsync("--aio", "io_uring", "--cache", cache);
+        await using QtestMachine machine = await Machines.StartAsync(
+            QtestMachineType.Q35, [.. BackEnd, "-device", "vhost-user-blk-pci,chardev=c0,addr=4,num-queues=2"]);
+        using PciBus bus = new(new QtestPciHost(machine));
+        bus.Scan();
+        using VirtioPciTransport transport = PciDrivers.Open(bus.OpenFirst(DeviceId.Block)!);
+        using BlockDriver driver = new(transport);
+
+        ReadsAndWrites(driver);
+    }
+
     [Fact]
     [Proves("Block device", "QEMU 7.2 PCI, modern")]
     public async Task The_cache_is_switched_through_QEMU_and_a_read_only_disk_is_one()

@@ -22,7 +22,7 @@ public sealed class ReconnectTests : IDisposable
     public void Dispose() => _peer.Dispose();
 
     [Fact]
-    [Proves("INFLIGHT_SHMFD", "vhost-user")]
+    [Proves("In-flight recovery", "vhost-user")]
     public void It_gets_the_same_features_memory_and_in_flight_buffer_and_the_driver_is_woken()
     {
         using VhostUserFrontEnd frontEnd = _peer.Connect(Patient);

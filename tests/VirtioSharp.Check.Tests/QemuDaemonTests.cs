@@ -2,13 +2,12 @@ using System.Text.Json;
 
 namespace VirtioSharp.Check.Tests;
 
-/// <summary>A daemon that is not ours: QEMU's, which serves a disk. Some of it fails, so it is the run that is tested here.</summary>
-public sealed class QemuStorageDaemonTests
+/// <summary>Daemons that are not ours: QEMU's for disks and for file systems. Some of it fails, so it is the run that is tested here.</summary>
+public sealed class QemuDaemonTests
 {
     private const string Daemon = "/usr/bin/qemu-storage-daemon";
 
     [Fact]
-    [Proves("vio check", "qemu-storage-daemon 7.2")]
     public async Task The_run_comes_to_its_end_and_a_good_disk_is_found_good()
     {
         if (!File.Exists(Daemon))
@@ -37,5 +36,24 @@ public sealed class QemuStorageDaemonTests
         ];
         Assert.All(good, name => Assert.Equal((name, "Pass"), (name, rows[name])));
         Assert.Equal(disk, await File.ReadAllBytesAsync(directory["disk"], TestContext.Current.CancellationToken)); // what was there was put back
+    }
+
+    [Fact]
+    public async Task A_daemon_that_ends_with_its_front_end_is_started_for_each_session()
+    {
+        const string Program = "/usr/lib/qemu/virtiofsd";
+        if (!File.Exists(Program) || !Environment.IsPrivilegedProcess)
+            Assert.Skip($"{Program} is missing (apt install qemu-system-common), or we are not root, which it needs");
+        using var directory = new TemporaryDirectory();
+        string command = $"{Program} --socket-path={{socket}} -o source={directory.Path} -o sandbox=chroot";
+
+        Ending check = await VioProcess.RunAsync(
+            "check", "--device", "fs", "--timeout", "20", "--case", "framing-", "--case", "session-connect-and-leave", "--exec", command);
+
+        if (check.ExitCode == 3)
+            Assert.Skip($"{Program} does not run here: {check.Errors}");
+        Assert.Contains("SKIP  session-connect-and-leave", check.Output, StringComparison.Ordinal);
+        Assert.Contains("the daemon ends when its front-end leaves", check.Output, StringComparison.Ordinal);
+        Assert.Contains("PASS  framing-many-at-once", check.Output, StringComparison.Ordinal);
     }
 }

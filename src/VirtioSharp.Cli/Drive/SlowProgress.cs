@@ -1,9 +1,10 @@
 using System.Diagnostics;
 
-namespace VirtioSharp.Cli.Read;
+namespace VirtioSharp.Cli.Drive;
 
 /// <summary>Says on standard error how far a command is that takes longer than anybody likes to wait without a word.</summary>
-internal sealed class SlowProgress(long total)
+/// <param name="total">Bytes in all, if that is known.</param>
+internal sealed class SlowProgress(long? total)
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(2);
 
@@ -15,6 +16,6 @@ internal sealed class SlowProgress(long total)
         if (Stopwatch.GetElapsedTime(_last) < Every)
             return;
         _last = Stopwatch.GetTimestamp();
-        Console.Error.WriteLine($"{Stopwatch.GetElapsedTime(_start).TotalSeconds,6:F1} s  {done:N0} of {total:N0} bytes");
+        Console.Error.WriteLine($"{Stopwatch.GetElapsedTime(_start).TotalSeconds,6:F1} s  {done:N0}{(total is { } all ? $" of {all:N0}" : "")} bytes");
     }
 }

@@ -1,0 +1,212 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using VirtioSharp.Core.Memory;
+using VirtioSharp.Devices.Block;
+using VirtioSharp.Linux;
+
+namespace VirtioSharp.Backends.Block;
+
+/// <summary>A <see cref="FileBackend"/> whose reads, writes and flushes go on while the device serves the next request (io_uring).</summary>
+/// <remarks>
+/// Worth it where the storage itself takes time: past the page cache. One ring for all queues, as one thread serves them;
+/// what a turn of the loop brings begins with one system call. What is rare is done at once, as the other back-end does it.
+/// </remarks>
+public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferred, IIdlePoller
+{
+    private const int MaxPrepared = 256;
+    private const int MaxBuffers = 1024; // of one system call (IOV_MAX)
+
+    private readonly FileBackend _atOnce;
+    private readonly StorageFile _file;
+    private readonly IoUring _ring = IoUring.Create(MaxPrepared);
+    private readonly Stack<int> _free = new();
+    private Slot[] _slots = [];
+    private EventLoop? _loop;
+
+    /// <summary>Takes an open file; it is closed with this.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="log">Is told of errors, once of each kind.</param>
+    /// <exception cref="LinuxException">There is no io_uring here.</exception>
+    /// <exception cref="ArgumentException">It is opened for direct access, and its length is not.</exception>
+    public UringBackend(StorageFile file, ILogger? log = null) => (_file, _atOnce) = (file, new FileBackend(file, log));
+
+    /// <inheritdoc/>
+    public BlockBackendTraits Traits => _atOnce.Traits;
+
+    /// <inheritdoc/>
+    public ulong Length => _atOnce.Length;
+
+    /// <summary>Operations under way.</summary>
+    public int InFlight { get; private set; }
+
+    /// <summary>Joins the loop in which the device lives. Without one, somebody calls <see cref="Pump"/>.</summary>
+    public void Join(EventLoop loop)
+    {
+        _loop = loop;
+        _ = loop.Register(_ring.Descriptor, EpollEvents.In, this);
+        loop.AddIdlePoller(this);
+    }
+
+    /// <inheritdoc/>
+    public void Submit(BlockOperation operation)
+    {
+        switch (operation.Kind)
+        {
+            case BlockOperationKind.Read or BlockOperationKind.Write when _atOnce.Takes(operation):
+            case BlockOperationKind.Flush:
+                Begin(operation);
+                break;
+            case BlockOperationKind.Write:
+                // It reads, changes and writes whole blocks: nobody else may write to them meanwhile.
+                FinishAll();
+                _atOnce.Submit(operation);
+                break;
+            default:
+                _atOnce.Submit(operation);
+                break;
+        }
+    }
+
+    /// <summary>Begins what was submitted, and completes what has ended.</summary>
+    /// <param name="wait">Whether to wait until something has, if anything is under way.</param>
+    /// <returns>Whether something had.</returns>
+    public bool Pump(bool wait = false)
+    {
+        _ring.Submit(wait && InFlight > 0);
+        bool any = false;
+        while (_ring.TryTake(out ulong tag, out int result))
+        {
+            any = true;
+            End((int)tag, result);
+        }
+
+        return any;
+    }
+
+    /// <inheritdoc/>
+    public void Finish(int queue)
+    {
+        while (IsBusyWith(queue))
+            Pump(wait: true);
+    }
+
+    /// <inheritdoc/>
+    public void OnReady(EpollEvents ready) => Pump();
+
+    /// <inheritdoc/>
+    public void TakeTurn() => Pump();
+
+    /// <inheritdoc/>
+    public bool Poll() => InFlight > 0 && Pump();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        FinishAll();
+        _ring.Dispose();
+        _atOnce.Dispose();
+    }
+
+    private void Begin(BlockOperation operation)
+    {
+        if (!_free.TryPop(out int index))
+            index = Grow();
+        _slots[index] = new Slot(operation, 0, operation.Offset);
+        InFlight++;
+        Prepare(index);
+    }
+
+    private void Prepare(int index)
+    {
+        while (_ring.IsFull)
+            Pump(); // also takes ends, for which a kernel may wait before it begins more
+        ref Slot slot = ref _slots[index];
+        BlockOperation operation = slot.Operation!;
+        Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers)[slot.Buffer..];
+        var first = (IoVector*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(rest)); // pinned, as operations promise
+        int count = Math.Min(rest.Length, MaxBuffers);
+        if (operation.Kind == BlockOperationKind.Flush)
+            _ring.Flush(_file.Descriptor, (ulong)index);
+        else if (operation.Kind == BlockOperationKind.Read)
+            _ring.Read(_file.Descriptor, first, count, slot.Offset, (ulong)index);
+        else
+            _ring.Write(_file.Descriptor, first, count, slot.Offset, operation.MustBeStable, (ulong)index);
+        _loop?.Defer(this); // together with what else this turn brings
+    }
+
+    private void End(int index, int result)
+    {
+        ref Slot slot = ref _slots[index];
+        BlockOperation operation = slot.Operation!;
+        Errno errno = result < 0 ? (Errno)(-result) : Errno.None;
+        if (errno is Errno.EINTR or Errno.EAGAIN)
+        {
+            Prepare(index);
+            return;
+        }
+
+        if (errno == Errno.None && operation.Kind != BlockOperationKind.Flush)
+        {
+            if (result == 0)
+                errno = operation.Kind == BlockOperationKind.Read ? Errno.ENODATA : Errno.ENOSPC;
+            else if (!Consume(ref slot, result))
+            {
+                Prepare(index);
+                return;
+            }
+        }
+
+        slot = default;
+        _free.Push(index);
+        InFlight--;
+        _atOnce.Complete(operation, errno); // the device may submit another: nothing of ours may be half done here
+    }
+
+    /// <summary>Leaves behind what has been moved.</summary>
+    /// <returns>Whether that was all.</returns>
+    private static bool Consume(ref Slot slot, int bytes)
+    {
+        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(slot.Operation!.Buffers);
+        int buffer = slot.Buffer;
+        long left = bytes;
+        for (; buffer < buffers.Length && left >= buffers[buffer].Length; buffer++)
+            left -= buffers[buffer].Length;
+        if (left > 0)
+            buffers[buffer] = buffers[buffer].Skip((nint)left);
+        slot = slot with { Buffer = buffer, Offset = slot.Offset + bytes };
+        return buffer == buffers.Length;
+    }
+
+    private bool IsBusyWith(int queue)
+    {
+        foreach (Slot slot in _slots)
+        {
+            if (slot.Operation?.Queue == queue)
+                return true;
+        }
+
+        return false;
+    }
+
+    private void FinishAll()
+    {
+        while (InFlight > 0)
+            Pump(wait: true);
+    }
+
+    private int Grow()
+    {
+        int size = _slots.Length;
+        Array.Resize(ref _slots, Math.Max(64, size * 2));
+        for (int index = _slots.Length - 1; index > size; index--)
+            _free.Push(index);
+        return size;
+    }
+
+    /// <summary>An operation under way.</summary>
+    /// <param name="Operation">Which.</param>
+    /// <param name="Buffer">Its first buffer that is not done.</param>
+    /// <param name="Offset">Where that goes.</param>
+    private readonly record struct Slot(BlockOperation? Operation, int Buffer, long Offset);
+}
