@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using VirtioSharp.Check.Guest;
 using VirtioSharp.Check.Wire;
 using VirtioSharp.Linux;
@@ -198,10 +199,9 @@ internal static class Memory
         new("memory-read-only-file", From.Virtio("2.7.8: the device writes the used ring"), "Memory that cannot be written to is refused, or its ring is left alone.", bench =>
         {
             Session session = bench.Prepare();
-            using var readOnly = new FileStream($"/proc/self/fd/{session.Ram.File.Number}", FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-            using FileDescriptor duplicate = FileDescriptor.Adopt((int)readOnly.SafeFileHandle.DangerousGetHandle()).Duplicate();
+            using FileDescriptor readOnly = OpenReadOnly(session.Ram.File);
             session.SetFeatures();
-            Outcome outcome = session.Front.Attempt(Request.SetMemTable, Payload.Table(1, session.Ram.Description), duplicate);
+            Outcome outcome = session.Front.Attempt(Request.SetMemTable, Payload.Table(1, session.Ram.Description), readOnly);
             if (outcome.IsNo())
                 return outcome.Text();
             session.OfferGood();
@@ -274,5 +274,13 @@ internal static class Memory
         uint id = session.Ring.Offer(bench.Requests.Prepare(region, region.Guest));
         session.Ring.Kick.Signal();
         bench.Requests.Verify(region, region.Guest, session.Take(id));
+    }
+
+    private static FileDescriptor OpenReadOnly(FileDescriptor memory)
+    {
+        using SafeFileHandle opened = File.OpenHandle($"/proc/self/fd/{memory.Number}", FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        FileDescriptor readOnly = FileDescriptor.Adopt((int)opened.DangerousGetHandle());
+        opened.SetHandleAsInvalid(); // one owner: closed twice, it would close whoever has the number by then
+        return readOnly;
     }
 }
