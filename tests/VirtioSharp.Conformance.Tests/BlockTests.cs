@@ -79,7 +79,7 @@ public sealed class BlockTests
     }
 
     [Theory]
-    [Ways("Block driver", "Device configuration")]
+    [Ways("Block driver", "Configuration space")]
     public async Task The_cache_is_switched_through_configuration_space(Way way)
     {
         await using Rig rig = await Rig.OpenAsync(way, new Disk());

@@ -84,7 +84,7 @@ public sealed class ConsoleTests
     }
 
     [Theory]
-    [Ways("Console driver", "Device configuration")]
+    [Ways("Console driver", "Configuration space")]
     public async Task An_emergency_needs_no_driver(Way way)
     {
         var model = new Terminal(1, Console);

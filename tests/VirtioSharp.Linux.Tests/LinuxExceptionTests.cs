@@ -14,7 +14,7 @@ public sealed class LinuxExceptionTests
 
     [Fact]
     public void An_errno_without_a_name_is_told_by_its_number() =>
-        Assert.Equal("mount: no data available (errno 61)", new LinuxException((Errno)61, "mount").Message);
+        Assert.Equal("mount: file descriptor in bad state (errno 77)", new LinuxException((Errno)77, "mount").Message);
 
     [Theory]
     [InlineData(Errno.EPERM, "operation not permitted")]

@@ -35,7 +35,7 @@ internal static class Order
         "Enumeration",
         "Reset and status",
         "Configuration space",
-        "Device configuration",
+        "Configuration space",
         "Configuration change",
         "Feature negotiation",
         "NEEDS_RESET",

@@ -134,7 +134,7 @@ internal sealed class FrontEndChannel : IDisposable
         _socket.Dispose();
     }
 
-    public static string NameOf(FrontEndRequest request) => MessageRule.NameOf((uint)request);
+    public static string NameOf(FrontEndRequest request) => MessageFacts.NameOf((uint)request);
 
     private void Transmit(FrontEndRequest request, MessageFlags flags, ReadOnlySpan<byte> payload, ReadOnlySpan<FileDescriptor> fds)
     {

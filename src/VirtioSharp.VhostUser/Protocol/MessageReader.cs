@@ -77,7 +77,7 @@ internal sealed class MessageReader(UnixSocket socket) : IDisposable
     private void CheckHeader()
     {
         Header = MemoryMarshal.Read<MessageHeader>(_bytes);
-        string name = MessageRule.NameOf(Header.Request);
+        string name = MessageFacts.NameOf(Header.Request);
         if ((Header.Flags & MessageFlags.VersionMask) != MessageFlags.Version1)
             throw new TransportException($"flags = 0x{(uint)Header.Flags:x} of {name}: the version is not 1");
         if ((Header.Flags & MessageFlags.Reply) != 0)

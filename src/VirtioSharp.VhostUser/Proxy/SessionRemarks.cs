@@ -28,7 +28,6 @@ internal sealed class SessionRemarks
     /// <summary>Whether the front-end will wait for an answer to this message.</summary>
     public bool IsAnswered(in MessageHeader header) =>
         MessageFacts.Of(header.Request)?.ReplyBytes is not null
-        || ((FrontEndRequest)header.Request == FrontEndRequest.SetLogBase && (_protocol & ProtocolFeatures.LogShmfd) != 0)
         || ((header.Flags & MessageFlags.NeedReply) != 0 && (_protocol & ProtocolFeatures.ReplyAck) != 0);
 
     /// <summary>A front-end's message.</summary>

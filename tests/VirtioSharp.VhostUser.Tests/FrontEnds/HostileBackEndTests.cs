@@ -26,7 +26,7 @@ public sealed class HostileBackEndTests
             foreach (FrontEndRequest question in questions)
             {
                 uint number = (uint)question;
-                string name = MessageRule.NameOf(number);
+                string name = MessageFacts.NameOf(number);
                 data.Add(question, number, 5, 0, $"size = 0x0 of the answer to {name}: it has 8 bytes");
                 data.Add(question, number, 5, 9, $"size = 0x9 of the answer to {name}: it has 8 bytes");
                 data.Add(question, number, 5, uint.MaxValue, $"size = 0xffffffff of the answer to {name}: it has 8 bytes");
@@ -109,7 +109,7 @@ public sealed class HostileBackEndTests
     [InlineData(FrontEndRequest.SetVringKick)]
     public void A_refusal_names_the_message(FrontEndRequest message) => AssertRefused(
         VhostUserFailure.Refused,
-        $"the back-end refused {MessageRule.NameOf((uint)message)}: it answered 22",
+        $"the back-end refused {MessageFacts.NameOf((uint)message)}: it answered 22",
         peer => peer.Script[message] = _ => Reply(peer, message, Wire.U64(22)));
 
     [Theory]
