@@ -48,9 +48,11 @@ public sealed partial class VhostUserFrontEnd
         TryReconnect(Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Asks something; when the connection is lost, the next back-end is asked.</summary>
+    /// <summary>Asks something; when the connection is lost, the next back-end is asked. One that always comes back and dies of the
+    /// question is given up, too.</summary>
     private TResult Call<T, TResult>(Func<BackEndLink, T, TResult> question, T what)
     {
+        long start = Time.GetTimestamp();
         while (true)
         {
             if (_lost is not null)
@@ -59,7 +61,7 @@ public sealed partial class VhostUserFrontEnd
             {
                 return question(_link, what);
             }
-            catch (VhostUserException lost) when (lost.Failure == VhostUserFailure.Lost && CanReconnect)
+            catch (VhostUserException lost) when (lost.Failure == VhostUserFailure.Lost && CanReconnect && Time.GetElapsedTime(start) < _options.ReconnectTimeout)
             {
                 Lose(lost);
             }
