@@ -47,17 +47,17 @@ internal sealed class FrontEndRing : IDisposable
         IsStarted = true;
     }
 
-    /// <summary>Takes it back: after the answer, the back-end does not touch it.</summary>
+    /// <summary>Takes it back: after the answer to GET_VRING_BASE, and not before, the back-end does not touch it.</summary>
     public void Stop(BackEndLink link, int index)
     {
         if (!IsStarted)
             return;
-        IsStarted = false;
         if (link.HasProtocolFeatures)
-            link.Channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 0));
+            Disable(link.Channel, index);
         VringState stopped = link.Channel.Ask<VringState, VringState>(FrontEndRequest.GetVringBase, new VringState((uint)index, 0));
         if (stopped.Index != (uint)index)
             throw link.Channel.Distrust(FrontEndRequest.GetVringBase, $"GET_VRING_BASE: ring {stopped.Index} in the answer about ring {index}");
+        IsStarted = false;
     }
 
     /// <summary>The driver has reset its device: it will lay the queue out again.</summary>
@@ -68,5 +68,17 @@ internal sealed class FrontEndRing : IDisposable
         Kick.Dispose();
         Call.Dispose();
         Error.Dispose();
+    }
+
+    private static void Disable(FrontEndChannel channel, int index)
+    {
+        try
+        {
+            channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 0));
+        }
+        catch (VhostUserException refused) when (refused.Failure == VhostUserFailure.Refused)
+        {
+            // Only a courtesy: it is GET_VRING_BASE that stops a ring.
+        }
     }
 }
