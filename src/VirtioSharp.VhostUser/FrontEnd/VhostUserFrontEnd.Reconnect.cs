@@ -164,6 +164,7 @@ public sealed partial class VhostUserFrontEnd
             link.SetFeatures(accepted);
         if (_status != DeviceStatus.Reset)
             SetStatus(link, _status);
+        _written.TellAgain(link.Channel);
     }
 
     private QueueSnapshot WhereToResume(int index, FrontEndRing ring)

@@ -25,6 +25,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private readonly VhostUserFrontEndOptions _options;
     private readonly SharedMemory _memory;
     private readonly FrontEndRing?[] _rings;
+    private readonly WrittenConfiguration _written = new();
     private BackEndLink _link;
     private InflightBuffer? _inflight;
     private FeatureSet? _accepted;
@@ -146,7 +147,8 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     {
         RequireConfiguration();
         EndOf(offset, source.Length);
-        Tell(static (link, what) => ConfigurationSpace.Write(link.Channel, what.offset, what.Bytes), (offset, Bytes: source.ToArray()));
+        _written.Add(new(offset, source.ToArray()), DeviceId, write =>
+            Tell(static (link, write) => ConfigurationSpace.Write(link.Channel, write.Offset, write.Bytes), write));
     }
 
     /// <inheritdoc/>
@@ -215,6 +217,8 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private void Start(BackEndLink link, bool isResumed)
     {
         link.SetFeatures(_accepted ?? default);
+        if (isResumed)
+            _written.TellAgain(link.Channel);
         if (link.Has(ProtocolFeatures.InflightShmfd))
         {
             if (!isResumed)
@@ -270,6 +274,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         foreach (FrontEndRing? ring in _rings)
             ring?.Forget();
         _accepted = null;
+        _written.Clear();
         _inflight?.Dispose();
         _inflight = null;
     }
