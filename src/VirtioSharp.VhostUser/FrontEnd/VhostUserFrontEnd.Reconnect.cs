@@ -17,11 +17,15 @@ public sealed partial class VhostUserFrontEnd
 
     private bool CanReconnect => _path is not null && _options.ReconnectTimeout > TimeSpan.Zero;
 
-    private static UnixSocket ConnectTo(string path)
+    private static UnixSocket ConnectTo(string path, TimeSpan timeout)
     {
         try
         {
-            return UnixSocket.Connect(path);
+            return UnixSocket.Connect(path, timeout);
+        }
+        catch (LinuxException full) when (full.Errno == Errno.EAGAIN)
+        {
+            throw new VhostUserException(VhostUserFailure.TimedOut, FrontEndRequest.None, $"the back-end accepts no connection: {full.Message}", full);
         }
         catch (LinuxException refused)
         {
@@ -93,7 +97,7 @@ public sealed partial class VhostUserFrontEnd
                     Reconnect();
                     return true;
                 }
-                catch (VhostUserException away) when (away.Failure == VhostUserFailure.Lost)
+                catch (VhostUserException away) when (away.Failure is VhostUserFailure.Lost or VhostUserFailure.TimedOut)
                 {
                     reason = away;
                 }
@@ -114,7 +118,8 @@ public sealed partial class VhostUserFrontEnd
 
     private void Reconnect()
     {
-        BackEndLink link = BackEndLink.Open(ConnectTo(_path!), _options, _link.Protocol, OnConfigurationChanged);
+        UnixSocket connection = ConnectTo(_path!, timeout: TimeSpan.Zero); // whoever tries again waits
+        BackEndLink link = BackEndLink.Open(connection, _options, _link.Protocol, OnConfigurationChanged);
         try
         {
             RequireTheSame(link);

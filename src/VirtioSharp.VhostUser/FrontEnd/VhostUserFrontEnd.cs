@@ -85,9 +85,12 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <param name="path">Its socket.</param>
     /// <param name="device">What kind of device it is: the protocol does not tell.</param>
     /// <param name="options">How to deal with it.</param>
-    /// <exception cref="VhostUserException">Nobody listens there (the inner exception says why), or the back-end fails.</exception>
-    public static VhostUserFrontEnd Connect(string path, DeviceId device, VhostUserFrontEndOptions? options = null) =>
-        new(ConnectTo(path), path, device, options ?? new());
+    /// <exception cref="VhostUserException">Nobody listens there, or accepts (the inner exception says why), or the back-end fails.</exception>
+    public static VhostUserFrontEnd Connect(string path, DeviceId device, VhostUserFrontEndOptions? options = null)
+    {
+        options ??= new();
+        return new(ConnectTo(path, options.ReplyTimeout), path, device, options);
+    }
 
     /// <inheritdoc/>
     public FeatureSet ReadDeviceFeatures() => new FeatureSet(Call(static (link, _) => link.Channel.Ask<ulong>(FrontEndRequest.GetFeatures), 0)) - Hidden - _options.WithheldFeatures;

@@ -221,6 +221,19 @@ public sealed class HostileBackEndTests
         },
         reconnect: Short);
 
+    [Fact]
+    public void A_socket_at_which_nobody_accepts()
+    {
+        using var directory = new TemporaryDirectory();
+        using UnixListener listener = UnixListener.Listen(directory["s"], backlog: 0);
+        using UnixSocket first = UnixSocket.Connect(directory["s"]); // has the only place in its queue
+
+        var thrown = Assert.Throws<VhostUserException>(() => VhostUserFrontEnd.Connect(directory["s"], Spec.DeviceId.Entropy, new() { ReplyTimeout = Short }));
+
+        Assert.Contains("the back-end accepts no connection: connect ", thrown.Message, StringComparison.Ordinal);
+        Assert.Equal(VhostUserFailure.TimedOut, thrown.Failure);
+    }
+
     private static byte[] GoodFeatures => [.. Wire.Header(1, Wire.Version | Wire.Reply, 8), .. Wire.U64(ScriptedBackEnd.Features)];
 
     private static bool Say(ScriptedBackEnd peer, byte[] bytes)

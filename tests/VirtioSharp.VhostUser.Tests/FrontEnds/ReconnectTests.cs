@@ -166,6 +166,18 @@ public sealed class ReconnectTests : IDisposable
     }
 
     [Fact]
+    public void One_that_accepts_and_then_says_nothing_is_still_away()
+    {
+        using VhostUserFrontEnd frontEnd = _peer.Connect(Patient with { ReplyTimeout = TimeSpan.FromSeconds(1) });
+        using DriverSession session = Start(frontEnd);
+        _peer.Script[GetFeatures] = _ => _peer.Script.Remove(GetFeatures); // once, and no answer
+
+        Heard[] told = ComeBack(frontEnd);
+
+        Assert.Equal([GetFeatures, GetFeatures, GetProtocolFeatures], told.Take(3).Select(message => message.Request));
+    }
+
+    [Fact]
     public void Without_that_the_end_of_the_connection_is_told_at_once()
     {
         using VhostUserFrontEnd frontEnd = _peer.Connect();
