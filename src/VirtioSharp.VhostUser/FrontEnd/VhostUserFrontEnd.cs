@@ -28,6 +28,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private readonly WrittenConfiguration _written = new();
     private BackEndLink _link;
     private InflightBuffer? _inflight;
+    private bool _askedInflight; // since the last reset; that it needs none is an answer, too
     private FeatureSet? _accepted;
     private DeviceStatus _status;
     private uint _configurationChanges, _configurationChangesTaken;
@@ -224,7 +225,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
             _written.TellAgain(link.Channel);
         if (link.Has(ProtocolFeatures.InflightShmfd))
         {
-            if (!isResumed)
+            if (!_askedInflight)
                 AskInflightBuffer(link);
             _inflight?.GiveTo(link.Channel);
         }
@@ -244,10 +245,10 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
 
     private void AskInflightBuffer(BackEndLink link)
     {
-        _inflight?.Dispose();
         int queues = 1 + Array.FindLastIndex(_rings, ring => ring?.Layout is not null);
         int size = _rings.Max(ring => ring?.Layout?.Size ?? 0);
         _inflight = queues > 0 ? InflightBuffer.Ask(link.Channel, queues, size) : null;
+        _askedInflight = true;
     }
 
     private static void SetStatus(BackEndLink link, DeviceStatus status)
@@ -279,7 +280,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         _accepted = null;
         _written.Clear();
         _inflight?.Dispose();
-        _inflight = null;
+        (_inflight, _askedInflight) = (null, false);
     }
 
     private void StopRings(BackEndLink link)

@@ -49,6 +49,25 @@ public sealed class ReconnectTests : IDisposable
     }
 
     [Fact]
+    [Proves("In-flight recovery", "vhost-user")]
+    public void One_that_died_before_it_gave_an_in_flight_buffer_is_followed_by_one_that_is_asked_for_it()
+    {
+        _peer.Script[GetInflightFd] = _ =>
+        {
+            _peer.Script.Remove(GetInflightFd);
+            return _peer.HangUp();
+        };
+        using VhostUserFrontEnd frontEnd = _peer.Connect(Patient);
+        using DriverSession session = Start(frontEnd);
+
+        Heard[] told = ComeBack(frontEnd);
+
+        Assert.Equal(2, _peer.InflightFiles.Count);
+        Assert.Single(_peer.InflightFiles.Distinct());
+        Assert.DoesNotContain(GetInflightFd, told.Select(message => message.Request));
+    }
+
+    [Fact]
     public void A_message_that_cannot_be_sent_waits_for_it_too()
     {
         using VhostUserFrontEnd frontEnd = _peer.Connect(Patient);
