@@ -23,11 +23,11 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
 
     private readonly string? _path;
     private readonly VhostUserFrontEndOptions _options;
-    private readonly SharedMemory _memory;
+    private readonly DriverMemory _memory;
     private readonly FrontEndRing?[] _rings;
     private readonly WrittenConfiguration _written = new();
     private BackEndLink _link;
-    private InflightBuffer? _inflight;
+    private KeptInflightBuffer? _inflight;
     private bool _askedInflight; // since the last reset; that it needs none is an answer, too
     private FeatureSet? _accepted;
     private DeviceStatus _status;
@@ -49,7 +49,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         _link = BackEndLink.Open(connection, options, VhostUserFrontEndOptions.Implemented & ~options.Withheld, OnConfigurationChanged);
         try
         {
-            _memory = new SharedMemory(options.MemoryBytes);
+            _memory = new DriverMemory(options.MemoryBytes);
             _rings = new FrontEndRing?[_link.Offer.Queues ?? DeviceShape.LeastQueues(device)];
             _poll = new PollSet(FirstRingSlot + 2 * _rings.Length);
             Watch(_link);
@@ -247,7 +247,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     {
         int queues = 1 + Array.FindLastIndex(_rings, ring => ring?.Layout is not null);
         int size = _rings.Max(ring => ring?.Layout?.Size ?? 0);
-        _inflight = queues > 0 ? InflightBuffer.Ask(link.Channel, queues, size) : null;
+        _inflight = queues > 0 ? KeptInflightBuffer.Ask(link.Channel, queues, size) : null;
         _askedInflight = true;
     }
 
