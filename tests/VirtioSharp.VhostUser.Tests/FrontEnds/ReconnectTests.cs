@@ -59,6 +59,7 @@ public sealed class ReconnectTests : IDisposable
         };
         using VhostUserFrontEnd frontEnd = _peer.Connect(Patient);
         using DriverSession session = Start(frontEnd);
+        Assert.Equal(InterruptSource.Queue(0), frontEnd.WaitForInterrupt([InterruptSource.Queue(0)], Patience.Limit)); // woken by its follower
 
         Heard[] told = ComeBack(frontEnd);
 
