@@ -22,7 +22,7 @@ internal sealed class FrontEndRing : IDisposable
     /// <summary>The driver's end, which knows what is in flight.</summary>
     public DriverQueue? Queue { get; set; }
 
-    /// <summary>Whether the back-end uses it.</summary>
+    /// <summary>Whether the back-end may use it.</summary>
     public bool IsStarted { get; private set; }
 
     /// <summary>Starts it: it is the kick descriptor that does.</summary>
@@ -41,10 +41,10 @@ internal sealed class FrontEndRing : IDisposable
             log: 0));
         channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
         channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
+        IsStarted = true; // perhaps even if it refuses the kick
         channel.Send(FrontEndRequest.SetVringKick, (ulong)index, Kick.Descriptor);
         if (link.HasProtocolFeatures)
             channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 1));
-        IsStarted = true;
     }
 
     /// <summary>Takes it back: after the answer to GET_VRING_BASE, and not before, the back-end does not touch it.</summary>

@@ -85,6 +85,20 @@ public sealed class ConversationTests : IDisposable
     }
 
     [Fact]
+    public void A_ring_that_has_its_kick_descriptor_is_taken_back_though_enabling_it_was_refused()
+    {
+        _peer.Script[SetVringEnable] = _ => Reply(SetVringEnable, Wire.U64(22));
+        using VhostUserFrontEnd frontEnd = _peer.Connect();
+        using DriverSession session = DriverSession.Open(frontEnd, DeviceId.Entropy);
+        session.EnableQueue(0);
+        Assert.Equal(SetVringEnable, Assert.Throws<VhostUserException>(session.Start).Request);
+
+        frontEnd.WriteStatus(DeviceStatus.Reset);
+
+        Assert.Equal([SetVringEnable, GetVringBase, ResetDevice, SetStatus], _peer.Messages.TakeLast(4).Select(message => message.Request));
+    }
+
+    [Fact]
     [Proves("BACKEND_REQ", "vhost-user")]
     public void A_change_of_configuration_is_acknowledged_while_configuration_is_being_read()
     {
