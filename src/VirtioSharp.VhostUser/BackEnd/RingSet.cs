@@ -20,6 +20,7 @@ internal sealed class RingSet : IDisposable
     private readonly ILogger _log;
     private readonly Vring[] _rings;
     private InflightBuffer? _inflight;
+    private bool _isNegotiated;
 
     public RingSet(DeviceHost host, EventLoop loop, MemoryTable memory, SessionRecorder recorder, ILogger log)
     {
@@ -48,6 +49,7 @@ internal sealed class RingSet : IDisposable
             Features = features;
         }
 
+        _isNegotiated = true;
         _recorder.Features(features);
         return RunAll();
     }
@@ -101,6 +103,8 @@ internal sealed class RingSet : IDisposable
 
         _inflight?.Dispose();
         _inflight = inflight;
+        if (!inflight.IsSealed && _recorder.Fault("MemoryNotSealed"))
+            _log.MemoryNotSealed();
         return RunAll();
     }
 
@@ -169,6 +173,8 @@ internal sealed class RingSet : IDisposable
     {
         if (ring.IsRunning || !ring.CanRun)
             return true;
+        if (_inflight is not null && !_isNegotiated)
+            return true; // what is noted there was noted of rings of one format, which is not known yet
         if (_memory.Count == 0)
         {
             if (_recorder.Fault("NoMemory"))
