@@ -35,9 +35,9 @@ internal sealed class FrontEndRing : IDisposable
         channel.Send(FrontEndRequest.SetVringAddr, new VringAddress(
             (uint)index,
             flags: 0,
-            SharedMemory.ToUser(layout.DescriptorArea),
-            SharedMemory.ToUser(layout.DeviceArea),
-            SharedMemory.ToUser(layout.DriverArea),
+            DriverMemory.ToUser(layout.DescriptorArea),
+            DriverMemory.ToUser(layout.DeviceArea),
+            DriverMemory.ToUser(layout.DriverArea),
             log: 0));
         channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
         channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
@@ -47,17 +47,17 @@ internal sealed class FrontEndRing : IDisposable
         IsStarted = true;
     }
 
-    /// <summary>Takes it back: after the answer, the back-end does not touch it.</summary>
+    /// <summary>Takes it back: after the answer to GET_VRING_BASE, and not before, the back-end does not touch it.</summary>
     public void Stop(BackEndLink link, int index)
     {
         if (!IsStarted)
             return;
-        IsStarted = false;
         if (link.HasProtocolFeatures)
-            link.Channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 0));
+            Disable(link.Channel, index);
         VringState stopped = link.Channel.Ask<VringState, VringState>(FrontEndRequest.GetVringBase, new VringState((uint)index, 0));
         if (stopped.Index != (uint)index)
             throw link.Channel.Distrust(FrontEndRequest.GetVringBase, $"GET_VRING_BASE: ring {stopped.Index} in the answer about ring {index}");
+        IsStarted = false;
     }
 
     /// <summary>The driver has reset its device: it will lay the queue out again.</summary>
@@ -68,5 +68,17 @@ internal sealed class FrontEndRing : IDisposable
         Kick.Dispose();
         Call.Dispose();
         Error.Dispose();
+    }
+
+    private static void Disable(FrontEndChannel channel, int index)
+    {
+        try
+        {
+            channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 0));
+        }
+        catch (VhostUserException refused) when (refused.Failure == VhostUserFailure.Refused)
+        {
+            // Only a courtesy: it is GET_VRING_BASE that stops a ring.
+        }
     }
 }

@@ -17,11 +17,15 @@ public sealed partial class VhostUserFrontEnd
 
     private bool CanReconnect => _path is not null && _options.ReconnectTimeout > TimeSpan.Zero;
 
-    private static UnixSocket ConnectTo(string path)
+    private static UnixSocket ConnectTo(string path, TimeSpan timeout)
     {
         try
         {
-            return UnixSocket.Connect(path);
+            return UnixSocket.Connect(path, timeout);
+        }
+        catch (LinuxException full) when (full.Errno == Errno.EAGAIN)
+        {
+            throw new VhostUserException(VhostUserFailure.TimedOut, FrontEndRequest.None, $"the back-end accepts no connection: {full.Message}", full);
         }
         catch (LinuxException refused)
         {
@@ -48,9 +52,11 @@ public sealed partial class VhostUserFrontEnd
         TryReconnect(Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Asks something; when the connection is lost, the next back-end is asked.</summary>
+    /// <summary>Asks something; when the connection is lost, the next back-end is asked. One that always comes back and dies of the
+    /// question is given up, too.</summary>
     private TResult Call<T, TResult>(Func<BackEndLink, T, TResult> question, T what)
     {
+        long start = Time.GetTimestamp();
         while (true)
         {
             if (_lost is not null)
@@ -59,7 +65,7 @@ public sealed partial class VhostUserFrontEnd
             {
                 return question(_link, what);
             }
-            catch (VhostUserException lost) when (lost.Failure == VhostUserFailure.Lost && CanReconnect)
+            catch (VhostUserException lost) when (lost.Failure == VhostUserFailure.Lost && CanReconnect && Time.GetElapsedTime(start) < _options.ReconnectTimeout)
             {
                 Lose(lost);
             }
@@ -91,7 +97,7 @@ public sealed partial class VhostUserFrontEnd
                     Reconnect();
                     return true;
                 }
-                catch (VhostUserException away) when (away.Failure == VhostUserFailure.Lost)
+                catch (VhostUserException away) when (away.Failure is VhostUserFailure.Lost or VhostUserFailure.TimedOut)
                 {
                     reason = away;
                 }
@@ -112,7 +118,8 @@ public sealed partial class VhostUserFrontEnd
 
     private void Reconnect()
     {
-        BackEndLink link = BackEndLink.Open(ConnectTo(_path!), _options, _link.Protocol, OnConfigurationChanged);
+        UnixSocket connection = ConnectTo(_path!, timeout: TimeSpan.Zero); // whoever tries again waits
+        BackEndLink link = BackEndLink.Open(connection, _options, _link.Protocol, OnConfigurationChanged);
         try
         {
             RequireTheSame(link);
@@ -162,6 +169,7 @@ public sealed partial class VhostUserFrontEnd
             link.SetFeatures(accepted);
         if (_status != DeviceStatus.Reset)
             SetStatus(link, _status);
+        _written.TellAgain(link.Channel);
     }
 
     private QueueSnapshot WhereToResume(int index, FrontEndRing ring)

@@ -23,10 +23,12 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
 
     private readonly string? _path;
     private readonly VhostUserFrontEndOptions _options;
-    private readonly SharedMemory _memory;
+    private readonly DriverMemory _memory;
     private readonly FrontEndRing?[] _rings;
+    private readonly WrittenConfiguration _written = new();
     private BackEndLink _link;
-    private InflightBuffer? _inflight;
+    private KeptInflightBuffer? _inflight;
+    private bool _askedInflight; // since the last reset; that it needs none is an answer, too
     private FeatureSet? _accepted;
     private DeviceStatus _status;
     private uint _configurationChanges, _configurationChangesTaken;
@@ -47,7 +49,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         _link = BackEndLink.Open(connection, options, VhostUserFrontEndOptions.Implemented & ~options.Withheld, OnConfigurationChanged);
         try
         {
-            _memory = new SharedMemory(options.MemoryBytes);
+            _memory = new DriverMemory(options.MemoryBytes);
             _rings = new FrontEndRing?[_link.Offer.Queues ?? DeviceShape.LeastQueues(device)];
             _poll = new PollSet(FirstRingSlot + 2 * _rings.Length);
             Watch(_link);
@@ -84,9 +86,12 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <param name="path">Its socket.</param>
     /// <param name="device">What kind of device it is: the protocol does not tell.</param>
     /// <param name="options">How to deal with it.</param>
-    /// <exception cref="VhostUserException">Nobody listens there (the inner exception says why), or the back-end fails.</exception>
-    public static VhostUserFrontEnd Connect(string path, DeviceId device, VhostUserFrontEndOptions? options = null) =>
-        new(ConnectTo(path), path, device, options ?? new());
+    /// <exception cref="VhostUserException">Nobody listens there, or accepts (the inner exception says why), or the back-end fails.</exception>
+    public static VhostUserFrontEnd Connect(string path, DeviceId device, VhostUserFrontEndOptions? options = null)
+    {
+        options ??= new();
+        return new(ConnectTo(path, options.ReplyTimeout), path, device, options);
+    }
 
     /// <inheritdoc/>
     public FeatureSet ReadDeviceFeatures() => new FeatureSet(Call(static (link, _) => link.Channel.Ask<ulong>(FrontEndRequest.GetFeatures), 0)) - Hidden - _options.WithheldFeatures;
@@ -146,7 +151,8 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     {
         RequireConfiguration();
         EndOf(offset, source.Length);
-        Tell(static (link, what) => ConfigurationSpace.Write(link.Channel, what.offset, what.Bytes), (offset, Bytes: source.ToArray()));
+        _written.Add(new(offset, source.ToArray()), DeviceId, write =>
+            Tell(static (link, write) => ConfigurationSpace.Write(link.Channel, write.Offset, write.Bytes), write));
     }
 
     /// <inheritdoc/>
@@ -215,9 +221,11 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private void Start(BackEndLink link, bool isResumed)
     {
         link.SetFeatures(_accepted ?? default);
+        if (isResumed)
+            _written.TellAgain(link.Channel);
         if (link.Has(ProtocolFeatures.InflightShmfd))
         {
-            if (!isResumed)
+            if (!_askedInflight)
                 AskInflightBuffer(link);
             _inflight?.GiveTo(link.Channel);
         }
@@ -237,10 +245,10 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
 
     private void AskInflightBuffer(BackEndLink link)
     {
-        _inflight?.Dispose();
         int queues = 1 + Array.FindLastIndex(_rings, ring => ring?.Layout is not null);
         int size = _rings.Max(ring => ring?.Layout?.Size ?? 0);
-        _inflight = queues > 0 ? InflightBuffer.Ask(link.Channel, queues, size) : null;
+        _inflight = queues > 0 ? KeptInflightBuffer.Ask(link.Channel, queues, size) : null;
+        _askedInflight = true;
     }
 
     private static void SetStatus(BackEndLink link, DeviceStatus status)
@@ -270,8 +278,9 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         foreach (FrontEndRing? ring in _rings)
             ring?.Forget();
         _accepted = null;
+        _written.Clear();
         _inflight?.Dispose();
-        _inflight = null;
+        (_inflight, _askedInflight) = (null, false);
     }
 
     private void StopRings(BackEndLink link)

@@ -29,6 +29,6 @@ public sealed record VhostUserFrontEndOptions
     /// <summary>How long to try to reach a back-end again that closed the connection; zero does not try. Only one with a socket's path can be.</summary>
     public TimeSpan ReconnectTimeout { get; init; }
 
-    /// <summary>The clock that waiting goes by.</summary>
+    /// <summary>The clock that time limits are measured by; waiting itself takes real time.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 }

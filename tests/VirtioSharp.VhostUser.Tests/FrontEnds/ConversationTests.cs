@@ -68,6 +68,23 @@ public sealed class ConversationTests : IDisposable
     }
 
     [Fact]
+    public void Rings_that_the_back_end_does_not_want_to_disable_are_taken_back_all_the_same()
+    {
+        _peer.Script[GetQueueNum] = _ => Reply(GetQueueNum, Wire.U64(2));
+        _peer.Script[SetVringEnable] = heard => Reply(SetVringEnable, Wire.U64(heard.Payload[4] == 0 ? 22u : 0u));
+        using VhostUserFrontEnd frontEnd = _peer.Connect();
+        using DriverSession session = DriverSession.Open(frontEnd, DeviceId.Entropy);
+        session.EnableQueue(0);
+        session.EnableQueue(1);
+        session.Start();
+
+        frontEnd.WriteStatus(DeviceStatus.Reset);
+
+        Assert.Equal([0, 1], _peer.Messages.Where(message => message.Request == GetVringBase).Select(message => message.Payload[0]));
+        Assert.Equal([ResetDevice, SetStatus], _peer.Messages.TakeLast(2).Select(message => message.Request));
+    }
+
+    [Fact]
     [Proves("BACKEND_REQ", "vhost-user")]
     public void A_change_of_configuration_is_acknowledged_while_configuration_is_being_read()
     {

@@ -203,6 +203,37 @@ public sealed class HostileBackEndTests
         frontEnd => frontEnd.ReadConfiguration(0, new byte[4]),
         timeout: Short);
 
+    [Fact]
+    public void Coming_back_again_and_again_and_dying_of_the_same_question() => AssertRefused(
+        VhostUserFailure.Lost,
+        "has closed the connection and not answered GET_CONFIG",
+        peer => peer.Script[FrontEndRequest.GetConfig] = _ => peer.HangUp(),
+        (frontEnd, peer) =>
+        {
+            try
+            {
+                frontEnd.ReadConfiguration(0, new byte[4]);
+            }
+            finally
+            {
+                Assert.InRange(peer.Messages.Count(message => message.Request == FrontEndRequest.GetConfig), 2, int.MaxValue);
+            }
+        },
+        reconnect: Short);
+
+    [Fact]
+    public void A_socket_at_which_nobody_accepts()
+    {
+        using var directory = new TemporaryDirectory();
+        using UnixListener listener = UnixListener.Listen(directory["s"], backlog: 0);
+        using UnixSocket first = UnixSocket.Connect(directory["s"]); // has the only place in its queue
+
+        var thrown = Assert.Throws<VhostUserException>(() => VhostUserFrontEnd.Connect(directory["s"], Spec.DeviceId.Entropy, new() { ReplyTimeout = Short }));
+
+        Assert.Contains("the back-end accepts no connection: connect ", thrown.Message, StringComparison.Ordinal);
+        Assert.Equal(VhostUserFailure.TimedOut, thrown.Failure);
+    }
+
     private static byte[] GoodFeatures => [.. Wire.Header(1, Wire.Version | Wire.Reply, 8), .. Wire.U64(ScriptedBackEnd.Features)];
 
     private static bool Say(ScriptedBackEnd peer, byte[] bytes)
@@ -241,24 +272,24 @@ public sealed class HostileBackEndTests
                 Start(frontEnd).Dispose();
         }, timeout);
 
-    private static void AssertRefused(VhostUserFailure failure, string expected, Action<ScriptedBackEnd> script, Action<VhostUserFrontEnd, ScriptedBackEnd> use, TimeSpan? timeout = null)
+    private static void AssertRefused(VhostUserFailure failure, string expected, Action<ScriptedBackEnd> script, Action<VhostUserFrontEnd, ScriptedBackEnd> use, TimeSpan? timeout = null, TimeSpan reconnect = default)
     {
-        Misbehave(failure, expected, script, use, timeout); // what is compiled and loaded for the first time is no leak
+        Misbehave(failure, expected, script, use, timeout, reconnect); // what is compiled and loaded for the first time is no leak
         using var leaks = new LeakCheck();
 
-        Misbehave(failure, expected, script, use, timeout);
+        Misbehave(failure, expected, script, use, timeout, reconnect);
 
         leaks.AssertNothingIsLeft();
     }
 
-    private static void Misbehave(VhostUserFailure failure, string expected, Action<ScriptedBackEnd> script, Action<VhostUserFrontEnd, ScriptedBackEnd> use, TimeSpan? timeout)
+    private static void Misbehave(VhostUserFailure failure, string expected, Action<ScriptedBackEnd> script, Action<VhostUserFrontEnd, ScriptedBackEnd> use, TimeSpan? timeout, TimeSpan reconnect)
     {
         using var peer = new ScriptedBackEnd();
         script(peer);
 
         var thrown = Assert.Throws<VhostUserException>(() =>
         {
-            using VhostUserFrontEnd frontEnd = peer.Connect(new() { ReplyTimeout = timeout ?? Patience.Limit });
+            using VhostUserFrontEnd frontEnd = peer.Connect(new() { ReplyTimeout = timeout ?? Patience.Limit, ReconnectTimeout = reconnect });
             use(frontEnd, peer);
         });
 

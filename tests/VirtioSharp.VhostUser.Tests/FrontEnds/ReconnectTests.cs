@@ -49,6 +49,25 @@ public sealed class ReconnectTests : IDisposable
     }
 
     [Fact]
+    [Proves("In-flight recovery", "vhost-user")]
+    public void One_that_died_before_it_gave_an_in_flight_buffer_is_followed_by_one_that_is_asked_for_it()
+    {
+        _peer.Script[GetInflightFd] = _ =>
+        {
+            _peer.Script.Remove(GetInflightFd);
+            return _peer.HangUp();
+        };
+        using VhostUserFrontEnd frontEnd = _peer.Connect(Patient);
+        using DriverSession session = Start(frontEnd);
+
+        Heard[] told = ComeBack(frontEnd);
+
+        Assert.Equal(2, _peer.InflightFiles.Count);
+        Assert.Single(_peer.InflightFiles.Distinct());
+        Assert.DoesNotContain(GetInflightFd, told.Select(message => message.Request));
+    }
+
+    [Fact]
     public void A_message_that_cannot_be_sent_waits_for_it_too()
     {
         using VhostUserFrontEnd frontEnd = _peer.Connect(Patient);
@@ -61,6 +80,54 @@ public sealed class ReconnectTests : IDisposable
 
         Assert.Equal(Features.Version1, features);
         Assert.Equal(3, _peer.Messages.Count(message => message.Request == SetOwner));
+    }
+
+    [Fact]
+    public void It_is_told_what_the_driver_wrote_to_configuration_space_before_its_rings_start()
+    {
+        using VhostUserFrontEnd frontEnd = _peer.Connect(Patient, DeviceId.Block);
+        DriverSession session = Start(frontEnd, DeviceId.Block);
+        frontEnd.WriteConfiguration(32, [1]);
+        frontEnd.WriteConfiguration(2, [7, 7]);
+        frontEnd.WriteConfiguration(32, [0]);
+        _peer.Script[SetConfig] = _ => Reply(SetConfig, 22);
+        Assert.Equal(VhostUserFailure.Refused, Assert.Throws<VhostUserException>(() => frontEnd.WriteConfiguration(2, [9, 9])).Failure);
+        _peer.Script.Remove(SetConfig);
+
+        Heard[] told = ComeBack(frontEnd);
+        session.Dispose(); // with a reset
+        using DriverSession next = Start(frontEnd, DeviceId.Block);
+        Heard[] toldOfNext = ComeBack(frontEnd);
+
+        Assert.Equal([Wire.Config(2, 2, [7, 7]), Wire.Config(32, 1, [0])], told.Where(message => message.Request == SetConfig).Select(message => message.Payload));
+        Assert.Equal([SetStatus, SetFeatures, SetConfig, SetConfig, SetInflightFd], told.SkipWhile(message => message.Request != SetStatus).Take(5).Select(message => message.Request));
+        Assert.DoesNotContain(SetConfig, toldOfNext.Select(message => message.Request));
+    }
+
+    [Fact]
+    public void A_write_to_configuration_space_that_is_lost_on_the_way_is_told_to_the_next()
+    {
+        using VhostUserFrontEnd frontEnd = _peer.Connect(Patient, DeviceId.Block);
+        _peer.Script[SetConfig] = _ =>
+        {
+            _peer.Script.Remove(SetConfig);
+            return _peer.HangUp();
+        };
+
+        frontEnd.WriteConfiguration(32, [1]);
+
+        Assert.Equal([SetConfig, SetConfig], _peer.Messages.Select(message => message.Request).Where(request => request == SetConfig));
+        Assert.Equal(SetConfig, _peer.Messages.Last().Request);
+    }
+
+    [Fact]
+    public void A_character_that_a_console_has_put_out_in_an_emergency_is_not_put_out_again()
+    {
+        using VhostUserFrontEnd frontEnd = _peer.Connect(Patient, DeviceId.Console);
+        using DriverSession session = Start(frontEnd, DeviceId.Console);
+        frontEnd.WriteConfiguration(8, [(byte)'!', 0, 0, 0]);
+
+        Assert.DoesNotContain(SetConfig, ComeBack(frontEnd).Select(message => message.Request));
     }
 
     [Fact]
@@ -118,6 +185,18 @@ public sealed class ReconnectTests : IDisposable
     }
 
     [Fact]
+    public void One_that_accepts_and_then_says_nothing_is_still_away()
+    {
+        using VhostUserFrontEnd frontEnd = _peer.Connect(Patient with { ReplyTimeout = TimeSpan.FromSeconds(1) });
+        using DriverSession session = Start(frontEnd);
+        _peer.Script[GetFeatures] = _ => _peer.Script.Remove(GetFeatures); // once, and no answer
+
+        Heard[] told = ComeBack(frontEnd);
+
+        Assert.Equal([GetFeatures, GetFeatures, GetProtocolFeatures], told.Take(3).Select(message => message.Request));
+    }
+
+    [Fact]
     public void Without_that_the_end_of_the_connection_is_told_at_once()
     {
         using VhostUserFrontEnd frontEnd = _peer.Connect();
@@ -164,9 +243,18 @@ public sealed class ReconnectTests : IDisposable
         return true;
     }
 
-    private static DriverSession Start(VhostUserFrontEnd frontEnd)
+    /// <summary>What the back-end is told when it has died and come back.</summary>
+    private Heard[] ComeBack(VhostUserFrontEnd frontEnd)
     {
-        DriverSession session = DriverSession.Open(frontEnd, DeviceId.Entropy);
+        int before = _peer.Messages.Count;
+        _peer.Leave();
+        Assert.Equal(InterruptSource.Queue(0), frontEnd.WaitForInterrupt([InterruptSource.Queue(0)], Patience.Limit));
+        return [.. _peer.Messages.Skip(before)];
+    }
+
+    private static DriverSession Start(VhostUserFrontEnd frontEnd, DeviceId device = DeviceId.Entropy)
+    {
+        DriverSession session = DriverSession.Open(frontEnd, device);
         session.EnableQueue(0);
         session.Start();
         return session;

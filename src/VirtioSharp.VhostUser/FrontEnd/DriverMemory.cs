@@ -9,7 +9,7 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 /// Sealed: a back-end that cut it short would end this process with SIGBUS. Its "user address" is not where it lies here,
 /// which is nobody else's business, and not its guest address either, so that whoever mixes them up fails at once.
 /// </remarks>
-internal sealed class SharedMemory : IDisposable
+internal sealed class DriverMemory : IDisposable
 {
     private const string FileName = "virtio-driver";
     private const ulong UserStart = 0x7f00_0000_0000;
@@ -17,7 +17,7 @@ internal sealed class SharedMemory : IDisposable
 
     private readonly FileDescriptor _file;
 
-    public SharedMemory(int bytes)
+    public DriverMemory(int bytes)
     {
         ulong page = (ulong)Environment.SystemPageSize;
         ulong length = ((ulong)bytes + page - 1) & ~(page - 1);
@@ -47,7 +47,7 @@ internal sealed class SharedMemory : IDisposable
         if (link.Has(ProtocolFeatures.ConfigureMemSlots))
             link.Channel.Send(FrontEndRequest.AddMemReg, new SingleMemoryRegion(Region), _file);
         else
-            link.Channel.Send(FrontEndRequest.SetMemTable, new MemoryTable { Header = new MemoryTableHeader(regions: 1), Region = Region }, _file);
+            link.Channel.Send(FrontEndRequest.SetMemTable, new TablePayload { Header = new MemoryTableHeader(regions: 1), Region = Region }, _file);
     }
 
     public void Dispose()
@@ -56,7 +56,7 @@ internal sealed class SharedMemory : IDisposable
         _file.Dispose();
     }
 
-    private struct MemoryTable
+    private struct TablePayload
     {
         public MemoryTableHeader Header;
         public MemoryRegionPayload Region;

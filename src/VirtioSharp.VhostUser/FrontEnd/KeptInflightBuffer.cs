@@ -6,17 +6,17 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 
 /// <summary>The memory in which a back-end notes what it has taken and not used (INFLIGHT_SHMFD). We keep it for the next back-end, and
 /// never look into it.</summary>
-internal sealed class InflightBuffer : IDisposable
+internal sealed class KeptInflightBuffer : IDisposable
 {
     private readonly InflightDescription _description;
     private readonly FileDescriptor _file;
 
-    private InflightBuffer(InflightDescription description, FileDescriptor file) => (_description, _file) = (description, file);
+    private KeptInflightBuffer(InflightDescription description, FileDescriptor file) => (_description, _file) = (description, file);
 
     /// <summary>Has the back-end make one.</summary>
     /// <returns>Null when it has no need of one.</returns>
     /// <exception cref="VhostUserException">What it made cannot be.</exception>
-    public static InflightBuffer? Ask(FrontEndChannel channel, int queues, int queueSize)
+    public static KeptInflightBuffer? Ask(FrontEndChannel channel, int queues, int queueSize)
     {
         const FrontEndRequest Request = FrontEndRequest.GetInflightFd;
         var wanted = new InflightDescription(0, 0, (ushort)queues, (ushort)queueSize);
@@ -32,7 +32,7 @@ internal sealed class InflightBuffer : IDisposable
             ulong bytes = FileFacts.Of(file).Size;
             if (made.MmapOffset > bytes || made.MmapSize > bytes - made.MmapOffset)
                 throw channel.Distrust(Request, $"GET_INFLIGHT_FD: mmap size = 0x{made.MmapSize:x} at mmap offset = 0x{made.MmapOffset:x} is not within the file's 0x{bytes:x} bytes");
-            return new InflightBuffer(new InflightDescription(made.MmapSize, made.MmapOffset, wanted.NumQueues, wanted.QueueSize), file);
+            return new KeptInflightBuffer(new InflightDescription(made.MmapSize, made.MmapOffset, wanted.NumQueues, wanted.QueueSize), file);
         }
         catch
         {
