@@ -73,13 +73,18 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <returns>Whether something had.</returns>
     public bool Pump(bool wait = false)
     {
-        _ring.Submit(wait && InFlight > 0);
-        bool any = false;
-        while (_ring.TryTake(out ulong tag, out int result))
+        bool any = false, more;
+        do
         {
-            any = true;
-            End((int)tag, result);
+            _ring.Submit(wait && !any && InFlight > 0);
+            more = false;
+            while (_ring.TryTake(out ulong tag, out int result))
+            {
+                any = more = true;
+                End((int)tag, result);
+            }
         }
+        while (more); // an end may have prepared a rest, or made room for ends that the kernel has kept
 
         return any;
     }

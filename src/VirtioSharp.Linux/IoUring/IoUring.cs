@@ -9,14 +9,15 @@ namespace VirtioSharp.Linux;
 ///   Read, Write, Flush ─► submission queue ─► Submit ─► kernel ─► completion queue ─► TryTake
 ///                         shared memory                           shared memory, and the descriptor is readable
 /// </code>
-/// Nothing is lost when more ends than the completion queue holds: the kernel keeps the rest until there is room.
+/// Nothing is lost when more ends than the completion queue holds: the kernel keeps the rest, and the next <see cref="Submit"/>
+/// after the last end was taken brings it, also one without anything prepared.
 /// </remarks>
 public sealed unsafe class IoUring : IDisposable
 {
     private readonly RingMemory _rings, _entries;
     private readonly SysIoUring.Sqe* _submissions;
     private readonly SysIoUring.Cqe* _completions;
-    private readonly uint* _submissionHead, _submissionTail, _completionHead, _completionTail;
+    private readonly uint* _submissionHead, _submissionTail, _submissionFlags, _completionHead, _completionTail;
     private readonly uint _submissionMask, _completionMask, _size;
     private uint _tail; // ours; the kernel sees it with Submit
 
@@ -31,6 +32,7 @@ public sealed unsafe class IoUring : IDisposable
         _completions = (SysIoUring.Cqe*)(start + layout.Cqes);
         _submissionHead = (uint*)(start + layout.SqHead);
         _submissionTail = (uint*)(start + layout.SqTail);
+        _submissionFlags = (uint*)(start + layout.SqFlags);
         _completionHead = (uint*)(start + layout.CqHead);
         _completionTail = (uint*)(start + layout.CqTail);
         (_submissionMask, _completionMask) = (*(uint*)(start + layout.SqMask), *(uint*)(start + layout.CqMask));
@@ -57,11 +59,12 @@ public sealed unsafe class IoUring : IDisposable
         if (fd < 0)
             LinuxException.ThrowLast("io_uring_setup");
         FileDescriptor descriptor = FileDescriptor.Adopt((int)fd);
-        const uint needed = SysIoUring.IORING_FEAT_SINGLE_MMAP | SysIoUring.IORING_FEAT_NODROP; // Linux 5.5
+        // The last one is Linux 5.9's: from 5.8 on, the kernel says that it keeps ends for which there was no room.
+        const uint needed = SysIoUring.IORING_FEAT_SINGLE_MMAP | SysIoUring.IORING_FEAT_NODROP | SysIoUring.IORING_FEAT_POLL_32BITS;
         if ((layout.Features & needed) == needed)
             return new IoUring(descriptor, layout);
         descriptor.Dispose();
-        throw new LinuxException(Errno.ENOSYS, "io_uring_setup", "the kernel's io_uring is too old, it takes Linux 5.5");
+        throw new LinuxException(Errno.ENOSYS, "io_uring_setup", "the kernel's io_uring is too old, it takes Linux 5.9");
     }
 
     /// <summary>Prepares a read into the buffers.</summary>
@@ -89,7 +92,7 @@ public sealed unsafe class IoUring : IDisposable
     /// <inheritdoc cref="Read"/>
     public void Flush(FileDescriptor file, ulong tag) => Prepare(SysIoUring.IORING_OP_FSYNC, file, null, 0, 0, SysIoUring.IORING_FSYNC_DATASYNC, tag);
 
-    /// <summary>Lets the kernel begin what is prepared.</summary>
+    /// <summary>Lets the kernel begin what is prepared, and bring the ends for which there was no room.</summary>
     /// <param name="wait">Whether to return only when there is an end to take. Something must be under way then.</param>
     /// <exception cref="LinuxException">ENOMEM.</exception>
     public void Submit(bool wait = false)
@@ -97,12 +100,12 @@ public sealed unsafe class IoUring : IDisposable
         Volatile.Write(ref *_submissionTail, _tail);
         do
         {
-            bool sleep = wait && !HasEnds;
-            if (Prepared == 0 && !sleep)
+            bool sleep = wait && !HasEnds, fetch = !HasEnds && HasOverflowed;
+            if (Prepared == 0 && !sleep && !fetch)
                 return;
             nint done = SysIoUring.syscall(
                 SysIoUring.SYS_io_uring_enter, Descriptor.Number, (nint)Prepared, sleep ? 1 : 0,
-                (nint)(sleep ? SysIoUring.IORING_ENTER_GETEVENTS : 0), 0, 0);
+                (nint)(sleep || fetch ? SysIoUring.IORING_ENTER_GETEVENTS : 0), 0, 0);
             if (done >= 0)
                 continue;
             // EAGAIN, EBUSY: too much is under way, or too many ends wait. Entries stay prepared; the caller takes ends first.
@@ -145,6 +148,8 @@ public sealed unsafe class IoUring : IDisposable
     private uint Prepared => _tail - Volatile.Read(ref *_submissionHead);
 
     private bool HasEnds => *_completionHead != Volatile.Read(ref *_completionTail);
+
+    private bool HasOverflowed => (Volatile.Read(ref *_submissionFlags) & SysIoUring.IORING_SQ_CQ_OVERFLOW) != 0;
 
     private void Prepare(byte operation, FileDescriptor file, IoVector* buffers, int count, long offset, uint flags, ulong tag)
     {
