@@ -18,6 +18,7 @@ public sealed class UringBackendTests : IDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly CapturedLog _log = new();
     private readonly byte[] _model = new byte[Blocks * BlockBytes];
+    private StorageFile? _file;
     private UringBackend? _backend;
     private LoopbackTransport? _transport;
     private BlockDriver? _driver;
@@ -119,6 +120,18 @@ public sealed class UringBackendTests : IDisposable
     }
 
     [Fact]
+    public void After_a_flush_that_failed_none_succeeds()
+    {
+        Open(direct: false);
+
+        using (OtherFile.EmptyPipe(_file!.Descriptor))
+            Assert.False(Ask(BlockRequest.Flush()));
+
+        Assert.False(Ask(BlockRequest.Flush()));
+        Assert.True(Ask(BlockRequest.Read(0, _transport!.Dma.Allocate(BlockBytes, BlockBytes))));
+    }
+
+    [Fact]
     public void A_reset_waits_for_what_is_under_way()
     {
         Open(direct: false);
@@ -168,7 +181,7 @@ public sealed class UringBackendTests : IDisposable
 
     private void Open(bool direct, int queueSize = 256)
     {
-        StorageFile file = StorageFile.Open(Path, new StorageMode(Writable: true, direct));
+        StorageFile file = _file = StorageFile.Open(Path, new StorageMode(Writable: true, direct));
         try
         {
             _backend = new UringBackend(file, _log);

@@ -21,6 +21,7 @@ public sealed class FileBackend : IBlockBackend
     private readonly BlockFile _pieces;
     private readonly ZeroRanges _zeroes;
     private ulong _length;
+    private Errno _lost;
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
@@ -91,6 +92,26 @@ public sealed class FileBackend : IBlockBackend
         operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
     }
 
+    /// <summary>Whether a flush has failed, after which none succeeds.</summary>
+    internal bool HasLost => _lost != Errno.None;
+
+    /// <summary>
+    /// What to answer to a flush that ended so. The kernel tells once that it could not write its page cache back, and drops
+    /// what it had: the next flush would succeed without it, so a failure is final.
+    /// </summary>
+    internal Errno Flushed(Errno errno)
+    {
+        if (errno != Errno.None && !HasLost && !_file.Mode.Direct)
+        {
+            _lost = errno;
+            _log.WritesLost(new LinuxException(errno, "fdatasync").Message);
+        }
+
+        return HasLost ? _lost : errno;
+    }
+
+    private Errno Flush() => HasLost ? _lost : Flushed(_file.Flush());
+
     private Errno Do(BlockOperation operation)
     {
         Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers);
@@ -101,12 +122,12 @@ public sealed class FileBackend : IBlockBackend
             case BlockOperationKind.Write:
                 return _pieces.Write(buffers, operation.Offset, operation.MustBeStable);
             case BlockOperationKind.Flush:
-                return _file.Flush();
+                return Flush();
             case BlockOperationKind.Discard:
                 return _zeroes.Discard(operation.Offset, operation.Length);
             default:
                 Errno errno = _zeroes.Write(operation.Offset, operation.Length, operation.MayUnmap);
-                return errno == Errno.None && operation.MustBeStable ? _file.Flush() : errno;
+                return errno == Errno.None && operation.MustBeStable ? Flush() : errno;
         }
     }
 

@@ -54,7 +54,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         switch (operation.Kind)
         {
             case BlockOperationKind.Read or BlockOperationKind.Write when _atOnce.Takes(operation):
-            case BlockOperationKind.Flush:
+            case BlockOperationKind.Flush when !_atOnce.HasLost:
                 Begin(operation);
                 break;
             case BlockOperationKind.Write:
@@ -162,6 +162,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             }
         }
 
+        if (operation.Kind == BlockOperationKind.Flush)
+            errno = _atOnce.Flushed(errno);
         slot = default;
         _free.Push(index);
         InFlight--;
