@@ -93,6 +93,20 @@ public sealed class UringBackendTests : IDisposable
     }
 
     [Fact]
+    public void Zeroes_which_may_rewrite_whole_blocks_wait_for_the_writes_before_them()
+    {
+        Open(direct: true);
+        DmaBuffer buffer = _transport!.Dma.Allocate(BlockBytes, BlockBytes);
+        Assert.True(Driver.TrySubmit(BlockRequest.Write(0, buffer), out _));
+        Assert.True(Driver.TrySubmit(BlockRequest.WriteZeroes(1, 2), out _));
+
+        Driver.Kick();
+
+        Assert.Equal(0, _backend!.InFlight);
+        Assert.All(WaitForAll(2), result => Assert.True(result.IsDone));
+    }
+
+    [Fact]
     public void More_than_the_ring_holds_goes_on_all_the_same()
     {
         Open(direct: false, queueSize: 1024);

@@ -57,8 +57,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             case BlockOperationKind.Flush when !_atOnce.HasLost:
                 Begin(operation);
                 break;
-            case BlockOperationKind.Write:
-                // It reads, changes and writes whole blocks: nobody else may write to them meanwhile.
+            case BlockOperationKind.Write or BlockOperationKind.WriteZeroes:
+                // These may read, change and write whole blocks: nobody else may write to them meanwhile.
                 FinishAll();
                 _atOnce.Submit(operation);
                 break;
