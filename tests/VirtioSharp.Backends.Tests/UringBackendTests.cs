@@ -146,6 +146,24 @@ public sealed class UringBackendTests : IDisposable
     }
 
     [Fact]
+    public void What_the_ring_will_not_wait_for_is_tried_once_without_it_and_not_for_ever()
+    {
+        Open(direct: false);
+        Assert.True(Driver.TrySubmit(BlockRequest.Read(0, _transport!.Dma.Allocate(BlockBytes, BlockBytes)), out _));
+        Driver.Kick();
+
+        using (OtherFile.EmptyPipe(_file!.Descriptor))
+        {
+            for (int round = 0; round < 100 && _backend!.InFlight > 0; round++)
+                _backend.Pump();
+        }
+
+        Assert.Equal(0, _backend!.InFlight);
+        Assert.False(WaitForAll(1)[0].IsDone);
+        Assert.Contains("illegal seek", Assert.Single(_log.Lines), StringComparison.Ordinal); // what preadv2 says of a pipe, at an offset
+    }
+
+    [Fact]
     public void A_reset_waits_for_what_is_under_way()
     {
         Open(direct: false);

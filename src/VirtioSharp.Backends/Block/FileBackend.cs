@@ -110,24 +110,34 @@ public sealed class FileBackend : IBlockBackend
         return HasLost ? _lost : errno;
     }
 
+    /// <summary>Does what is left of an operation, and waits for it.</summary>
+    /// <param name="operation">Which.</param>
+    /// <param name="buffer">Its first buffer that is not done.</param>
+    /// <param name="offset">Where that goes.</param>
+    internal Errno DoRest(BlockOperation operation, int buffer, long offset)
+    {
+        Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers)[buffer..];
+        return operation.Kind switch
+        {
+            BlockOperationKind.Read => _pieces.Read(rest, offset),
+            BlockOperationKind.Write => _pieces.Write(rest, offset, operation.MustBeStable),
+            _ => Flush(),
+        };
+    }
+
     private Errno Flush() => HasLost ? _lost : Flushed(_file.Flush());
 
     private Errno Do(BlockOperation operation)
     {
-        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers);
         switch (operation.Kind)
         {
-            case BlockOperationKind.Read:
-                return _pieces.Read(buffers, operation.Offset);
-            case BlockOperationKind.Write:
-                return _pieces.Write(buffers, operation.Offset, operation.MustBeStable);
-            case BlockOperationKind.Flush:
-                return Flush();
             case BlockOperationKind.Discard:
                 return _zeroes.Discard(operation.Offset, operation.Length);
-            default:
+            case BlockOperationKind.WriteZeroes:
                 Errno errno = _zeroes.Write(operation.Offset, operation.Length, operation.MayUnmap);
                 return errno == Errno.None && operation.MustBeStable ? Flush() : errno;
+            default:
+                return DoRest(operation, 0, operation.Offset);
         }
     }
 

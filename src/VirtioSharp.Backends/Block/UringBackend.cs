@@ -145,9 +145,15 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
         Errno errno = result < 0 ? (Errno)(-result) : Errno.None;
-        if (errno is Errno.EINTR or Errno.EAGAIN)
+        if (errno == Errno.EINTR)
         {
             Prepare(index);
+            return;
+        }
+
+        if (errno == Errno.EAGAIN)
+        {
+            DoNow(index); // the file is one that the ring does not wait for
             return;
         }
 
@@ -162,9 +168,20 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             }
         }
 
-        if (operation.Kind == BlockOperationKind.Flush)
-            errno = _atOnce.Flushed(errno);
-        slot = default;
+        Complete(index, operation.Kind == BlockOperationKind.Flush ? _atOnce.Flushed(errno) : errno);
+    }
+
+    /// <summary>Does without the ring what is left of an operation.</summary>
+    private void DoNow(int index)
+    {
+        Slot slot = _slots[index];
+        Complete(index, _atOnce.DoRest(slot.Operation!, slot.Buffer, slot.Offset));
+    }
+
+    private void Complete(int index, Errno errno)
+    {
+        BlockOperation operation = _slots[index].Operation!;
+        _slots[index] = default;
         _free.Push(index);
         InFlight--;
         _atOnce.Complete(operation, errno); // the device may submit another: nothing of ours may be half done here

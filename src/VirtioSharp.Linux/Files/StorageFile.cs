@@ -60,6 +60,9 @@ public sealed unsafe class StorageFile : IDisposable
             FileKind kind = FileFacts.Of(descriptor).Kind;
             if (kind is not (FileKind.Regular or FileKind.BlockDevice))
                 throw new LinuxException(kind == FileKind.Directory ? Errno.EISDIR : Errno.ENODEV, $"open {path}");
+            // It stays on the open file otherwise, and io_uring ends requests with EAGAIN that would have to wait.
+            if (Fcntl.fcntl(descriptor, Fcntl.F_SETFL, mode.Direct ? Fcntl.O_DIRECT : 0) < 0)
+                LinuxException.ThrowLast("fcntl F_SETFL", path);
             return new StorageFile(descriptor, kind, mode, !mode.Shared && Lock(descriptor, path, mode.Writable));
         }
         catch
