@@ -174,7 +174,7 @@ public sealed class FileBackendTests : IDisposable
         using var disk = new FileDisk(Path, log: log);
         disk.Driver.Write(0, new byte[4096]);
 
-        using (OtherFile.EmptyPipe(disk.File.Descriptor))
+        using (OtherFile.EmptyPipe(disk.File.Descriptor.Number))
             Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
 
         Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
@@ -188,7 +188,7 @@ public sealed class FileBackendTests : IDisposable
     {
         using var disk = new FileDisk(Path, direct: true);
 
-        using (OtherFile.EmptyPipe(disk.File.Descriptor))
+        using (OtherFile.EmptyPipe(disk.File.Descriptor.Number))
             Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
 
         Assert.Equal(BlockOutcome.Done, disk.Ask(BlockRequest.Flush()));

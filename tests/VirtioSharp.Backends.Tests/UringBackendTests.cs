@@ -1,3 +1,4 @@
+using System.Globalization;
 using VirtioSharp.Backends.Block;
 using VirtioSharp.Backends.Tests.Support;
 using VirtioSharp.Core.Memory;
@@ -138,7 +139,7 @@ public sealed class UringBackendTests : IDisposable
     {
         Open(direct: false);
 
-        using (OtherFile.EmptyPipe(_file!.Descriptor))
+        using (OtherFile.EmptyPipe(_file!.Descriptor.Number))
             Assert.False(Ask(BlockRequest.Flush()));
 
         Assert.False(Ask(BlockRequest.Flush()));
@@ -152,7 +153,7 @@ public sealed class UringBackendTests : IDisposable
         Assert.True(Driver.TrySubmit(BlockRequest.Read(0, _transport!.Dma.Allocate(BlockBytes, BlockBytes)), out _));
         Driver.Kick();
 
-        using (OtherFile.EmptyPipe(_file!.Descriptor))
+        using (OtherFile.EmptyPipe(_file!.Descriptor.Number))
         {
             for (int round = 0; round < 100 && _backend!.InFlight > 0; round++)
                 _backend.Pump();
@@ -161,6 +162,25 @@ public sealed class UringBackendTests : IDisposable
         Assert.Equal(0, _backend!.InFlight);
         Assert.False(WaitForAll(1)[0].IsDone);
         Assert.Contains("illegal seek", Assert.Single(_log.Lines), StringComparison.Ordinal); // what preadv2 says of a pipe, at an offset
+    }
+
+    [Fact]
+    public void Where_the_kernel_refuses_the_ring_requests_are_served_without_it()
+    {
+        Open(direct: false);
+        DmaBuffer buffer = _transport!.Dma.Allocate(BlockBytes, BlockBytes);
+        using (OtherFile.EmptyPipe(Assert.Single(RingsOfThisProcess()))) // io_uring_enter: EOPNOTSUPP
+        {
+            for (ulong block = 0; block < 2; block++)
+                Assert.True(Driver.TrySubmit(BlockRequest.Read(block * 8, buffer), out _));
+            Assert.True(Driver.TrySubmit(BlockRequest.Flush(), out _));
+
+            Assert.All(WaitForAll(3), result => Assert.True(result.IsDone));
+        }
+
+        Assert.StartsWith("Warning: io_uring_enter", Assert.Single(_log.Lines), StringComparison.Ordinal);
+        Assert.True(Ask(BlockRequest.Read(0, buffer)));
+        Assert.True(buffer.Span.SequenceEqual(_model.AsSpan(0, BlockBytes)));
     }
 
     [Fact]
@@ -227,6 +247,12 @@ public sealed class UringBackendTests : IDisposable
         _transport = new LoopbackTransport(new BlockDevice(_backend!), arenaBytes: 16 << 20);
         _driver = new BlockDriver(_transport, new BlockDriverOptions { QueueSize = queueSize });
     }
+
+    private static int[] RingsOfThisProcess() =>
+    [
+        .. Directory.GetFiles("/proc/self/fd").Where(fd => new FileInfo(fd).LinkTarget == "anon_inode:[io_uring]")
+            .Select(fd => int.Parse(System.IO.Path.GetFileName(fd), CultureInfo.InvariantCulture)),
+    ];
 
     private bool Ask(BlockRequest request)
     {

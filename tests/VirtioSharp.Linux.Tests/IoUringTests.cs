@@ -60,6 +60,22 @@ public sealed unsafe class IoUringTests : IDisposable
         Assert.False(ring.IsFull);
     }
 
+    [Fact]
+    public void What_has_not_begun_can_be_withdrawn()
+    {
+        using IoUring ring = Create(4);
+        for (ulong tag = 0; tag < 4; tag++)
+            ring.Flush(_file, tag);
+
+        Assert.True(ring.TryWithdraw(out ulong third));
+        Assert.True(ring.TryWithdraw(out ulong second));
+        ring.Flush(_file, 7);
+
+        Assert.Equal((3ul, 2ul), (third, second));
+        Assert.Equal([0ul, 1ul, 7ul], Ends(ring, 3).Select(end => end.Tag).Order());
+        Assert.False(ring.HasPrepared || ring.TryWithdraw(out _));
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
@@ -22,14 +23,17 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     private readonly IoUring _ring = IoUring.Create(MaxPrepared);
     private readonly Stack<int> _free = new();
     private Slot[] _slots = [];
+    private readonly ILogger _log;
     private EventLoop? _loop;
+    private bool _wasRefused;
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
     /// <param name="log">Is told of errors, once of each kind.</param>
     /// <exception cref="LinuxException">There is no io_uring here.</exception>
     /// <exception cref="ArgumentException">It is opened for direct access, and its length is not.</exception>
-    public UringBackend(StorageFile file, ILogger? log = null) => (_file, _atOnce) = (file, new FileBackend(file, log));
+    public UringBackend(StorageFile file, ILogger? log = null) =>
+        (_file, _log, _atOnce) = (file, log ?? NullLogger.Instance, new FileBackend(file, log));
 
     /// <inheritdoc/>
     public BlockBackendTraits Traits => _atOnce.Traits;
@@ -76,8 +80,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         bool any = false, more;
         do
         {
-            _ring.Submit(wait && !any && InFlight > 0);
-            more = false;
+            more = Submit(wait && !any && InFlight > 0);
+            any |= more;
             while (_ring.TryTake(out ulong tag, out int result))
             {
                 any = more = true;
@@ -86,6 +90,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         }
         while (more); // an end may have prepared a rest, or made room for ends that the kernel has kept
 
+        if (_ring.HasPrepared)
+            _loop?.Defer(this); // the kernel takes no more for now
         return any;
     }
 
@@ -113,8 +119,30 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         _atOnce.Dispose();
     }
 
+    /// <summary>Begins what is prepared; what the kernel refuses is done without it, and what it has begun ends in the ring all the same.</summary>
+    /// <returns>Whether something was done so.</returns>
+    private bool Submit(bool wait)
+    {
+        try
+        {
+            _ring.Submit(wait);
+            return false;
+        }
+        catch (LinuxException refused)
+        {
+            if (!_wasRefused)
+                _log.RingRefused(refused.Message);
+            _wasRefused = true;
+            bool any = false;
+            for (; _ring.TryWithdraw(out ulong tag); any = true)
+                DoNow((int)tag);
+            return any;
+        }
+    }
+
     private void Begin(BlockOperation operation)
     {
+        MakeRoom();
         if (!_free.TryPop(out int index))
             index = Grow();
         _slots[index] = new Slot(operation, 0, operation.Offset);
@@ -122,10 +150,15 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         Prepare(index);
     }
 
-    private void Prepare(int index)
+    private void MakeRoom()
     {
         while (_ring.IsFull)
             Pump(); // also takes ends, for which a kernel may wait before it begins more
+    }
+
+    private void Prepare(int index)
+    {
+        MakeRoom();
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
         Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers)[slot.Buffer..];

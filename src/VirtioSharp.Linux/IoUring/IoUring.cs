@@ -48,6 +48,9 @@ public sealed unsafe class IoUring : IDisposable
     /// <summary>Whether no more can be prepared before <see cref="Submit"/>.</summary>
     public bool IsFull => Prepared == _size;
 
+    /// <summary>Whether something waits for <see cref="Submit"/>; also after it, when too much is under way.</summary>
+    public bool HasPrepared => Prepared > 0;
+
     /// <summary>Sets a ring up, close-on-exec.</summary>
     /// <param name="entries">How many can be prepared for one submission; the kernel makes it a power of two.</param>
     /// <exception cref="LinuxException">ENOSYS, EPERM: the kernel has no io_uring, or not for us; ENOMEM.</exception>
@@ -116,6 +119,19 @@ public sealed unsafe class IoUring : IDisposable
                 throw new LinuxException(errno, "io_uring_enter");
         }
         while (Prepared > 0 || (wait && !HasEnds));
+    }
+
+    /// <summary>Takes back what was prepared last, and has not begun.</summary>
+    /// <param name="tag">What it was named.</param>
+    /// <returns>False when all has begun.</returns>
+    public bool TryWithdraw(out ulong tag)
+    {
+        tag = 0;
+        if (!HasPrepared)
+            return false;
+        tag = _submissions[--_tail & _submissionMask].UserData;
+        Volatile.Write(ref *_submissionTail, _tail); // read in io_uring_enter only
+        return true;
     }
 
     /// <summary>Takes one end.</summary>
