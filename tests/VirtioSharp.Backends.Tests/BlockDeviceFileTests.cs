@@ -13,7 +13,15 @@ public sealed class BlockDeviceFileTests : IDisposable
     public BlockDeviceFileTests()
     {
         File.WriteAllBytes(_directory["disk"], new byte[Bytes]);
-        _loop = LoopDevice.Over(_directory["disk"], blockBytes: 4096);
+        try
+        {
+            _loop = LoopDevice.Over(_directory["disk"], blockBytes: 4096);
+        }
+        catch
+        {
+            _directory.Dispose();
+            throw;
+        }
     }
 
     public void Dispose()
