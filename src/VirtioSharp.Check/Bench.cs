@@ -133,6 +133,17 @@ internal sealed class Bench(CheckOptions options)
             Negotiate().Barrier();
     }
 
+    /// <summary>Starts the daemon again if it is ours to start; one that has died is told with its death.</summary>
+    /// <exception cref="UnreachableException">It does not come to listen.</exception>
+    public string Restart()
+    {
+        if (options.Daemon is not { } daemon)
+            return "";
+        string died = daemon.DiesWithin(DaemonCommand.DiesSoon) ? $"the daemon {daemon.Death}; " : "";
+        daemon.Start();
+        return died;
+    }
+
     /// <summary>Closes what the case has opened, the latest first.</summary>
     public void Clear()
     {

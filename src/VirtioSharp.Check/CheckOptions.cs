@@ -12,7 +12,7 @@ public sealed record CheckOptions
     /// <summary>How long to wait for an answer that must come.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>Whether a disk may be written to. What was there is put back.</summary>
+    /// <summary>Whether a disk may be written to. What was there is put back if the daemon lives.</summary>
     public bool MayWrite { get; init; }
 
     /// <summary>Whether to do what kills most daemons.</summary>

@@ -10,7 +10,7 @@ namespace VirtioSharp.Check;
 /// </remarks>
 public sealed class CheckRun(CheckOptions options)
 {
-    private static readonly TimeSpan DiesWithin = TimeSpan.FromSeconds(1), LeavesWithin = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan LeavesWithin = TimeSpan.FromMilliseconds(300);
 
     private readonly Bench _bench = new(options);
     private string? _lostAt;
@@ -116,7 +116,7 @@ public sealed class CheckRun(CheckOptions options)
         {
             if (harm is null)
                 return null;
-            if (daemon.DiesWithin(DiesWithin))
+            if (daemon.DiesWithin(DaemonCommand.DiesSoon))
                 harm = $"the daemon {daemon.Death}; it was started again";
             if (!Restart(daemon))
                 _lostAt = one.Name;

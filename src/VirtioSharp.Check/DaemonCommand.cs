@@ -1,11 +1,15 @@
 using System.ComponentModel;
 using System.Diagnostics;
+using VirtioSharp.Linux;
 
 namespace VirtioSharp.Check;
 
 /// <summary>A daemon that we start ourselves, and start again when it has died. Killed when disposed.</summary>
 public sealed class DaemonCommand : IDisposable
 {
+    /// <summary>How long a crash may take that a case has just brought about.</summary>
+    internal static readonly TimeSpan DiesSoon = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan StartsWithin = TimeSpan.FromSeconds(20);
 
     private readonly string _command;
@@ -33,7 +37,7 @@ public sealed class DaemonCommand : IDisposable
     public void Start()
     {
         Dispose();
-        File.Delete(_socketPath); // some daemons refuse to start over the file of one that was killed
+        RemoveOldSocket();
         // The shell becomes the daemon, so that its process is the one we end.
         var start = new ProcessStartInfo("/bin/sh", ["-c", "exec " + _command.Replace("{socket}", _socketPath, StringComparison.Ordinal)])
         {
@@ -88,6 +92,20 @@ public sealed class DaemonCommand : IDisposable
         _process.WaitForExit();
         _process.Dispose();
         _process = null;
+    }
+
+    /// <summary>Some daemons refuse to start over the socket of one that was killed. What is no socket is somebody's file.</summary>
+    private void RemoveOldSocket()
+    {
+        try
+        {
+            if (FileFacts.OfPath(_socketPath) is { Kind: FileKind.Socket })
+                File.Delete(_socketPath);
+        }
+        catch (Exception refused) when (refused is LinuxException or IOException or UnauthorizedAccessException)
+        {
+            throw new UnreachableException(refused.Message.TrimEnd('.'));
+        }
     }
 
     private void WaitUntilItListens()

@@ -1,3 +1,4 @@
+using VirtioSharp.Backends.Block;
 using VirtioSharp.Backends.Tests.Support;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Drivers.Block;
@@ -168,6 +169,33 @@ public sealed class FileBackendTests : IDisposable
     }
 
     [Fact]
+    public void After_a_flush_that_failed_none_succeeds_and_that_is_said_once()
+    {
+        var log = new CapturedLog();
+        using var disk = new FileDisk(Path, log: log);
+        disk.Driver.Write(0, new byte[4096]);
+
+        using (OtherFile.EmptyPipe(disk.File.Descriptor.Number))
+            Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
+
+        Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
+        Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
+        Assert.Single(log.Lines, "Error: writes since the last flush may be lost: fdatasync: invalid argument (EINVAL); every flush fails from now on, until the disk is served anew");
+        Assert.Equal(BlockOutcome.Done, disk.Ask(BlockRequest.Read(0, disk.Dma.Allocate(4096))));
+    }
+
+    [Fact]
+    public void Past_the_page_cache_a_flush_that_failed_is_tried_again()
+    {
+        using var disk = new FileDisk(Path, direct: true);
+
+        using (OtherFile.EmptyPipe(disk.File.Descriptor.Number))
+            Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
+
+        Assert.Equal(BlockOutcome.Done, disk.Ask(BlockRequest.Flush()));
+    }
+
+    [Fact]
     public void Where_a_file_system_has_no_call_for_zeroes_they_are_written()
     {
         using FileDescriptor memory = MemFd.Create("disk", 4 << 20); // tmpfs has holes, and no FALLOC_FL_ZERO_RANGE
@@ -196,6 +224,32 @@ public sealed class FileBackendTests : IDisposable
         disk.Driver.Write(Bytes / 512, new byte[4096]);
 
         Assert.Equal((ulong)Bytes * 2 / 512, disk.Driver.Capacity);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Closing_it_twice_is_closing_it_once(bool direct)
+    {
+        var backend = new FileBackend(StorageFile.Open(Path, new StorageMode(Writable: true, direct)));
+
+        backend.Dispose();
+        backend.Dispose();
+
+        using var again = new FileDisk(Path, direct: direct);
+        Assert.Equal((ulong)Bytes / 512, again.Driver.Capacity);
+    }
+
+    [Fact]
+    public void Past_the_page_cache_a_longer_file_counts_in_whole_blocks()
+    {
+        StorageFile file = StorageFile.Open(Path, new StorageMode(Writable: true, Direct: true));
+        using var backend = new FileBackend(file);
+
+        using (FileStream longer = new(Path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            longer.SetLength(Bytes + file.OffsetAlignment + 100);
+
+        Assert.Equal((ulong)(Bytes + file.OffsetAlignment), backend.Length);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Globalization;
 using VirtioSharp.Backends.Block;
 using VirtioSharp.Backends.Tests.Support;
 using VirtioSharp.Core.Memory;
@@ -18,6 +19,7 @@ public sealed class UringBackendTests : IDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly CapturedLog _log = new();
     private readonly byte[] _model = new byte[Blocks * BlockBytes];
+    private StorageFile? _file;
     private UringBackend? _backend;
     private LoopbackTransport? _transport;
     private BlockDriver? _driver;
@@ -92,6 +94,20 @@ public sealed class UringBackendTests : IDisposable
     }
 
     [Fact]
+    public void Zeroes_which_may_rewrite_whole_blocks_wait_for_the_writes_before_them()
+    {
+        Open(direct: true);
+        DmaBuffer buffer = _transport!.Dma.Allocate(BlockBytes, BlockBytes);
+        Assert.True(Driver.TrySubmit(BlockRequest.Write(0, buffer), out _));
+        Assert.True(Driver.TrySubmit(BlockRequest.WriteZeroes(1, 2), out _));
+
+        Driver.Kick();
+
+        Assert.Equal(0, _backend!.InFlight);
+        Assert.All(WaitForAll(2), result => Assert.True(result.IsDone));
+    }
+
+    [Fact]
     public void More_than_the_ring_holds_goes_on_all_the_same()
     {
         Open(direct: false, queueSize: 1024);
@@ -116,6 +132,67 @@ public sealed class UringBackendTests : IDisposable
 
         Assert.Single(_log.Lines);
         Assert.True(Ask(BlockRequest.Read(0, buffer)));
+    }
+
+    [Fact]
+    public void After_a_flush_that_failed_none_succeeds()
+    {
+        Open(direct: false);
+
+        using (OtherFile.EmptyPipe(_file!.Descriptor.Number))
+            Assert.False(Ask(BlockRequest.Flush()));
+
+        Assert.False(Ask(BlockRequest.Flush()));
+        Assert.True(Ask(BlockRequest.Read(0, _transport!.Dma.Allocate(BlockBytes, BlockBytes))));
+    }
+
+    [Fact]
+    public void What_the_ring_will_not_wait_for_is_tried_once_without_it_and_not_for_ever()
+    {
+        Open(direct: false);
+        Assert.True(Driver.TrySubmit(BlockRequest.Read(0, _transport!.Dma.Allocate(BlockBytes, BlockBytes)), out _));
+        Driver.Kick();
+
+        using (OtherFile.EmptyPipe(_file!.Descriptor.Number))
+        {
+            for (int round = 0; round < 100 && _backend!.InFlight > 0; round++)
+                _backend.Pump();
+        }
+
+        Assert.Equal(0, _backend!.InFlight);
+        Assert.False(WaitForAll(1)[0].IsDone);
+        Assert.Contains("illegal seek", Assert.Single(_log.Lines), StringComparison.Ordinal); // what preadv2 says of a pipe, at an offset
+    }
+
+    [Fact]
+    public void Where_the_kernel_refuses_the_ring_requests_are_served_without_it()
+    {
+        Open(direct: false);
+        DmaBuffer buffer = _transport!.Dma.Allocate(BlockBytes, BlockBytes);
+        using (OtherFile.EmptyPipe(Assert.Single(RingsOfThisProcess()))) // io_uring_enter: EOPNOTSUPP
+        {
+            for (ulong block = 0; block < 2; block++)
+                Assert.True(Driver.TrySubmit(BlockRequest.Read(block * 8, buffer), out _));
+            Assert.True(Driver.TrySubmit(BlockRequest.Flush(), out _));
+
+            Assert.All(WaitForAll(3), result => Assert.True(result.IsDone));
+        }
+
+        Assert.StartsWith("Warning: io_uring_enter", Assert.Single(_log.Lines), StringComparison.Ordinal);
+        Assert.True(Ask(BlockRequest.Read(0, buffer)));
+        Assert.True(buffer.Span.SequenceEqual(_model.AsSpan(0, BlockBytes)));
+    }
+
+    [Fact]
+    public void A_file_that_is_refused_leaves_no_ring_behind()
+    {
+        using (FileStream odd = new(Path, FileMode.Open))
+            odd.SetLength(BlockBytes + 100);
+        using var file = StorageFile.Open(Path, new StorageMode(Writable: true, Direct: true));
+
+        Assert.Throws<ArgumentException>(() => new UringBackend(file));
+
+        Assert.Empty(RingsOfThisProcess());
     }
 
     [Fact]
@@ -168,7 +245,7 @@ public sealed class UringBackendTests : IDisposable
 
     private void Open(bool direct, int queueSize = 256)
     {
-        StorageFile file = StorageFile.Open(Path, new StorageMode(Writable: true, direct));
+        StorageFile file = _file = StorageFile.Open(Path, new StorageMode(Writable: true, direct));
         try
         {
             _backend = new UringBackend(file, _log);
@@ -182,6 +259,12 @@ public sealed class UringBackendTests : IDisposable
         _transport = new LoopbackTransport(new BlockDevice(_backend!), arenaBytes: 16 << 20);
         _driver = new BlockDriver(_transport, new BlockDriverOptions { QueueSize = queueSize });
     }
+
+    private static int[] RingsOfThisProcess() =>
+    [
+        .. Directory.GetFiles("/proc/self/fd").Where(fd => new FileInfo(fd).LinkTarget == "anon_inode:[io_uring]")
+            .Select(fd => int.Parse(System.IO.Path.GetFileName(fd), CultureInfo.InvariantCulture)),
+    ];
 
     private bool Ask(BlockRequest request)
     {

@@ -93,6 +93,20 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
+    public async Task What_lies_at_the_sockets_path_and_is_no_socket_stays_there()
+    {
+        await File.WriteAllTextAsync(SocketPath, "mine", TestContext.Current.CancellationToken);
+
+        Ending check = await VioProcess.RunAsync("check", "--socket-path", SocketPath, "--device", "rng", "--exec", "true");
+
+        Assert.Equal((2, ""), (check.ExitCode, check.Output));
+        Assert.Contains("is not a socket", Assert.Single(check.Errors.TrimEnd().Split('\n')), StringComparison.Ordinal);
+        using var daemon = new DaemonCommand("true", SocketPath);
+        Assert.Throws<UnreachableException>(daemon.Start);
+        Assert.Equal("mine", await File.ReadAllTextAsync(SocketPath, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
     public async Task In_a_document_the_result_is_tables()
     {
         await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath);

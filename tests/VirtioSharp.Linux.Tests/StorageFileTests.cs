@@ -89,6 +89,15 @@ public sealed unsafe class StorageFileTests : IDisposable
     }
 
     [Fact]
+    public void Calls_wait_for_the_storage()
+    {
+        File.WriteAllBytes(Path, new byte[100]);
+        using var file = StorageFile.Open(Path, Writing);
+
+        Assert.Equal(0, FlagsOf(file) & Interop.Fcntl.O_NONBLOCK);
+    }
+
+    [Fact]
     public void Past_the_page_cache_alignment_is_asked_for_and_kept()
     {
         File.WriteAllBytes(Path, Bytes(65536));

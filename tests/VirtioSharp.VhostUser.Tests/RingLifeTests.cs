@@ -282,4 +282,22 @@ public sealed class RingLifeTests : IDisposable
         _frontEnd.AddMemory(_ram);
         _frontEnd.Describe(_ring);
     }
+
+    [Fact]
+    public void A_ring_that_waits_for_the_features_is_not_run_without_them_first()
+    {
+        var device = new StartRecorder();
+        using var served = new ServedDevice(device);
+        using FrontEnd frontEnd = served.Connect();
+        using var ram = new GuestRam();
+        using var ring = new GuestRing(ram);
+        frontEnd.Send(FrontEndRequest.SetMemTable, Wire.Table(1, ram.Region), ram.File);
+        frontEnd.Describe(ring);
+        frontEnd.Send(FrontEndRequest.SetVringKick, Wire.U64(0), ring.Kick.Descriptor);
+
+        frontEnd.Send(FrontEndRequest.SetFeatures, Wire.U64(Wire.Version1 | Wire.EventIdx)); // without the protocol's bit it enables the ring, too
+        frontEnd.Barrier();
+
+        Assert.Equal([new FeatureSet(Wire.Version1 | Wire.EventIdx)], device.Starts);
+    }
 }

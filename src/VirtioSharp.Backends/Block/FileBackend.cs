@@ -21,6 +21,7 @@ public sealed class FileBackend : IBlockBackend
     private readonly BlockFile _pieces;
     private readonly ZeroRanges _zeroes;
     private ulong _length;
+    private Errno _lost;
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
@@ -54,6 +55,7 @@ public sealed class FileBackend : IBlockBackend
             try
             {
                 _length = _file.Length;
+                _length -= _length % (ulong)_file.OffsetAlignment; // it may have grown to a length that can only be read in part
             }
             catch (LinuxException refused)
             {
@@ -91,22 +93,52 @@ public sealed class FileBackend : IBlockBackend
         operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
     }
 
+    /// <summary>Whether a flush has failed, after which none succeeds.</summary>
+    internal bool HasLost => _lost != Errno.None;
+
+    /// <summary>
+    /// What to answer to a flush that ended so. The kernel tells once that it could not write its page cache back, and drops
+    /// what it had: the next flush would succeed without it, so a failure is final.
+    /// </summary>
+    internal Errno Flushed(Errno errno)
+    {
+        if (errno != Errno.None && !HasLost && !_file.Mode.Direct)
+        {
+            _lost = errno;
+            _log.WritesLost(new LinuxException(errno, "fdatasync").Message);
+        }
+
+        return HasLost ? _lost : errno;
+    }
+
+    /// <summary>Does what is left of an operation, and waits for it.</summary>
+    /// <param name="operation">Which.</param>
+    /// <param name="buffer">Its first buffer that is not done.</param>
+    /// <param name="offset">Where that goes.</param>
+    internal Errno DoRest(BlockOperation operation, int buffer, long offset)
+    {
+        Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers)[buffer..];
+        return operation.Kind switch
+        {
+            BlockOperationKind.Read => _pieces.Read(rest, offset),
+            BlockOperationKind.Write => _pieces.Write(rest, offset, operation.MustBeStable),
+            _ => Flush(),
+        };
+    }
+
+    private Errno Flush() => HasLost ? _lost : Flushed(_file.Flush());
+
     private Errno Do(BlockOperation operation)
     {
-        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers);
         switch (operation.Kind)
         {
-            case BlockOperationKind.Read:
-                return _pieces.Read(buffers, operation.Offset);
-            case BlockOperationKind.Write:
-                return _pieces.Write(buffers, operation.Offset, operation.MustBeStable);
-            case BlockOperationKind.Flush:
-                return _file.Flush();
             case BlockOperationKind.Discard:
                 return _zeroes.Discard(operation.Offset, operation.Length);
-            default:
+            case BlockOperationKind.WriteZeroes:
                 Errno errno = _zeroes.Write(operation.Offset, operation.Length, operation.MayUnmap);
-                return errno == Errno.None && operation.MustBeStable ? _file.Flush() : errno;
+                return errno == Errno.None && operation.MustBeStable ? Flush() : errno;
+            default:
+                return DoRest(operation, 0, operation.Offset);
         }
     }
 

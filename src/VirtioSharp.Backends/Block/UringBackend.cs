@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
@@ -19,17 +20,31 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
 
     private readonly FileBackend _atOnce;
     private readonly StorageFile _file;
-    private readonly IoUring _ring = IoUring.Create(MaxPrepared);
+    private readonly IoUring _ring;
     private readonly Stack<int> _free = new();
     private Slot[] _slots = [];
+    private readonly ILogger _log;
     private EventLoop? _loop;
+    private bool _wasRefused;
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
     /// <param name="log">Is told of errors, once of each kind.</param>
     /// <exception cref="LinuxException">There is no io_uring here.</exception>
     /// <exception cref="ArgumentException">It is opened for direct access, and its length is not.</exception>
-    public UringBackend(StorageFile file, ILogger? log = null) => (_file, _atOnce) = (file, new FileBackend(file, log));
+    public UringBackend(StorageFile file, ILogger? log = null)
+    {
+        (_file, _log, _ring) = (file, log ?? NullLogger.Instance, IoUring.Create(MaxPrepared));
+        try
+        {
+            _atOnce = new FileBackend(file, log);
+        }
+        catch
+        {
+            _ring.Dispose();
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
     public BlockBackendTraits Traits => _atOnce.Traits;
@@ -54,11 +69,11 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         switch (operation.Kind)
         {
             case BlockOperationKind.Read or BlockOperationKind.Write when _atOnce.Takes(operation):
-            case BlockOperationKind.Flush:
+            case BlockOperationKind.Flush when !_atOnce.HasLost:
                 Begin(operation);
                 break;
-            case BlockOperationKind.Write:
-                // It reads, changes and writes whole blocks: nobody else may write to them meanwhile.
+            case BlockOperationKind.Write or BlockOperationKind.WriteZeroes:
+                // These may read, change and write whole blocks: nobody else may write to them meanwhile.
                 FinishAll();
                 _atOnce.Submit(operation);
                 break;
@@ -73,14 +88,21 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <returns>Whether something had.</returns>
     public bool Pump(bool wait = false)
     {
-        _ring.Submit(wait && InFlight > 0);
-        bool any = false;
-        while (_ring.TryTake(out ulong tag, out int result))
+        bool any = false, more;
+        do
         {
-            any = true;
-            End((int)tag, result);
+            more = Submit(wait && !any && InFlight > 0);
+            any |= more;
+            while (_ring.TryTake(out ulong tag, out int result))
+            {
+                any = more = true;
+                End((int)tag, result);
+            }
         }
+        while (more); // an end may have prepared a rest, or made room for ends that the kernel has kept
 
+        if (_ring.HasPrepared)
+            _loop?.Defer(this); // the kernel takes no more for now
         return any;
     }
 
@@ -108,8 +130,30 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         _atOnce.Dispose();
     }
 
+    /// <summary>Begins what is prepared; what the kernel refuses is done without it, and what it has begun ends in the ring all the same.</summary>
+    /// <returns>Whether something was done so.</returns>
+    private bool Submit(bool wait)
+    {
+        try
+        {
+            _ring.Submit(wait);
+            return false;
+        }
+        catch (LinuxException refused)
+        {
+            if (!_wasRefused)
+                _log.RingRefused(refused.Message);
+            _wasRefused = true;
+            bool any = false;
+            for (; _ring.TryWithdraw(out ulong tag); any = true)
+                DoNow((int)tag);
+            return any;
+        }
+    }
+
     private void Begin(BlockOperation operation)
     {
+        MakeRoom();
         if (!_free.TryPop(out int index))
             index = Grow();
         _slots[index] = new Slot(operation, 0, operation.Offset);
@@ -117,10 +161,15 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         Prepare(index);
     }
 
-    private void Prepare(int index)
+    private void MakeRoom()
     {
         while (_ring.IsFull)
             Pump(); // also takes ends, for which a kernel may wait before it begins more
+    }
+
+    private void Prepare(int index)
+    {
+        MakeRoom();
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
         Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(operation.Buffers)[slot.Buffer..];
@@ -140,9 +189,15 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
         Errno errno = result < 0 ? (Errno)(-result) : Errno.None;
-        if (errno is Errno.EINTR or Errno.EAGAIN)
+        if (errno == Errno.EINTR)
         {
             Prepare(index);
+            return;
+        }
+
+        if (errno == Errno.EAGAIN)
+        {
+            DoNow(index); // the file is one that the ring does not wait for
             return;
         }
 
@@ -157,7 +212,20 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             }
         }
 
-        slot = default;
+        Complete(index, operation.Kind == BlockOperationKind.Flush ? _atOnce.Flushed(errno) : errno);
+    }
+
+    /// <summary>Does without the ring what is left of an operation.</summary>
+    private void DoNow(int index)
+    {
+        Slot slot = _slots[index];
+        Complete(index, _atOnce.DoRest(slot.Operation!, slot.Buffer, slot.Offset));
+    }
+
+    private void Complete(int index, Errno errno)
+    {
+        BlockOperation operation = _slots[index].Operation!;
+        _slots[index] = default;
         _free.Push(index);
         InFlight--;
         _atOnce.Complete(operation, errno); // the device may submit another: nothing of ours may be half done here
@@ -167,15 +235,10 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <returns>Whether that was all.</returns>
     private static bool Consume(ref Slot slot, int bytes)
     {
-        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(slot.Operation!.Buffers);
-        int buffer = slot.Buffer;
-        long left = bytes;
-        for (; buffer < buffers.Length && left >= buffers[buffer].Length; buffer++)
-            left -= buffers[buffer].Length;
-        if (left > 0)
-            buffers[buffer] = buffers[buffer].Skip((nint)left);
-        slot = slot with { Buffer = buffer, Offset = slot.Offset + bytes };
-        return buffer == buffers.Length;
+        Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(slot.Operation!.Buffers)[slot.Buffer..];
+        int done = IoVector.Consume(rest, bytes);
+        slot = slot with { Buffer = slot.Buffer + done, Offset = slot.Offset + bytes };
+        return done == rest.Length;
     }
 
     private bool IsBusyWith(int queue)

@@ -2,13 +2,14 @@ using System.Buffers.Binary;
 using VirtioSharp.Check.Guest;
 using VirtioSharp.Check.Requests;
 using VirtioSharp.Check.Wire;
+using VirtioSharp.Linux;
 
 namespace VirtioSharp.Check.Cases;
 
 /// <summary>What a block device answers, and what it does with requests that make no sense.</summary>
 internal static class Disks
 {
-    private const ulong FlushFeature = 1UL << 9;
+    private const ulong ReadOnlyFeature = 1UL << 5, FlushFeature = 1UL << 9;
 
     public static CheckCase[] All { get; } =
     [
@@ -82,6 +83,8 @@ internal static class Disks
         }, Needs.Block),
         new("blk-write", From.Virtio("5.2.6: VIRTIO_BLK_T_OUT"), "What is written to sector 0 is read again; its old content is put back.", bench =>
         {
+            if ((bench.Offer.Features & ReadOnlyFeature) != 0)
+                throw new SkippedException("the disk is read-only");
             Session session = bench.Start();
             ulong at = session.NextRoom();
             session.ServeOne(at, bench.Requests.Prepare(session.Ram, at));
@@ -93,10 +96,11 @@ internal static class Disks
                 (_, ulong read) = Ask(bench, session, BlkRequests.In, 0, BlkRequests.Sector);
                 if (!BlkRequests.Data(session.Ram, read, BlkRequests.Sector).SequenceEqual(other))
                     throw new FailedException("something else is read than was written");
-            }
-            finally
-            {
                 WriteSector0(bench, session, old);
+            }
+            catch (Exception broken) when (broken is FailedException or LinuxException)
+            {
+                throw new FailedException($"{broken.Message}; {PutBack(bench, old)}");
             }
 
             session.Serve();
@@ -139,6 +143,23 @@ internal static class Disks
         session.Serve();
         offer(session);
         return session.AfterBadChain();
+    }
+
+    /// <summary>The session may be broken, or the daemon dead: another of each if need be, as the disk is not ours.</summary>
+    /// <returns>How that went.</returns>
+    private static string PutBack(Bench bench, byte[] old)
+    {
+        string died = "";
+        try
+        {
+            died = bench.Restart();
+            WriteSector0(bench, bench.Start(), old);
+            return $"{died}sector 0 is put back over a new session";
+        }
+        catch (Exception failed) when (failed is FailedException or LinuxException or UnreachableException)
+        {
+            return $"{died}sector 0 is NOT put back: {failed.Message}";
+        }
     }
 
     private static void WriteSector0(Bench bench, Session session, byte[] data)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using VirtioSharp.Check;
+using VirtioSharp.Linux;
 
 namespace VirtioSharp.Cli.Check;
 
@@ -44,7 +45,7 @@ internal sealed class CheckCommand
         HelpName = "COMMAND",
     };
 
-    private readonly Option<bool> _write = new("--write") { Description = "Also write to the disk; what was there is put back" };
+    private readonly Option<bool> _write = new("--write") { Description = "Also write to the disk; what was there is put back if the daemon lives" };
 
     private readonly Option<bool> _dangerous = new("--dangerous") { Description = "Also do what kills most daemons, such as cutting shared memory short" };
 
@@ -98,6 +99,8 @@ internal sealed class CheckCommand
         try
         {
             path = directory is null ? path! : Path.Combine(directory.FullName, "sock");
+            if (command is not null)
+                RefuseWhatIsNoSocket(path);
             using DaemonCommand? daemon = command is null ? null : new DaemonCommand(command, path);
             // The runtime ends the process at once; what we started goes first.
             using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => daemon?.Kill());
@@ -142,6 +145,20 @@ internal sealed class CheckCommand
 
         report.Finish();
         return failed ? ExitCode.Failure : ExitCode.Success;
+    }
+
+    /// <summary>A daemon makes its socket in place of an old one, and of nothing else.</summary>
+    private static void RefuseWhatIsNoSocket(string path)
+    {
+        try
+        {
+            if (FileFacts.OfPath(path) is { Kind: not FileKind.Socket and var kind })
+                throw new UserException($"--socket-path {path}: a file that is not a socket is there ({kind}); choose another path, or leave it out", ExitCode.Usage);
+        }
+        catch (LinuxException refused)
+        {
+            throw new UserException($"--socket-path {path}: {refused.Message}", ExitCode.Usage);
+        }
     }
 
     private static CheckGroup[] Select(string[] names)

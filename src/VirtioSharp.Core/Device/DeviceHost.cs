@@ -163,7 +163,7 @@ public sealed partial class DeviceHost : IDeviceServices
         QueueSnapshot at = default;
         while (slot.Queue is { Owed: > 0 } && Service(index))
         {
-            // What a position does not tell must be served before it is given.
+            // A position does not tell of them. What the device postpones stays noted in the region, and is owed again.
         }
 
         Guard(index, () => at = slot.Remove());

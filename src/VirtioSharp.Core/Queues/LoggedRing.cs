@@ -22,9 +22,12 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
     private LoggedRing(TRing ring, in QueueLayout layout, ref GuestMemory memory, QueueOptions options)
     {
         (_ring, _log, _deviceArea, _size, _notedTo) = (ring, options.Log!, options.RingLog, layout.Size, ring.UsedPosition);
-        if (!TRing.Entries.AreInDescriptorArea || !memory.TryTranslate(layout.DescriptorArea.Value, (uint)PackedLayout.DescriptorRingBytes(_size), out _descriptors))
+        if (TRing.Entries.AreInDescriptorArea && !memory.TryTranslate(layout.DescriptorArea.Value, (uint)PackedLayout.DescriptorRingBytes(_size), out _descriptors))
             return;
-        NoteEntries(0, _size); // one that took over from a device that died may have written any
+
+        // A device that died may have written any of it without a note.
+        NoteEntries(0, _size);
+        NoteDeviceArea(0, 4);
     }
 
     public static bool IsLogged => true;

@@ -43,23 +43,23 @@ public sealed unsafe class StorageFile : IDisposable
     /// <param name="path">Its name.</param>
     /// <param name="mode">What for.</param>
     /// <exception cref="LinuxException">ENOENT, EACCES, EROFS, …; EISDIR: a directory; ENODEV: nothing that stores bytes;
-    /// EBUSY: another program has it open and locked; EINVAL: it has no O_DIRECT.</exception>
+    /// EBUSY: another program has it open and locked, or a block device to write to is mounted or claimed; EINVAL: it has no O_DIRECT.</exception>
     public static StorageFile Open(string path, StorageMode mode)
     {
         // Without O_NONBLOCK a pipe would wait here for its other end.
         int flags = Fcntl.O_CLOEXEC | Fcntl.O_NONBLOCK | (mode.Writable ? Fcntl.O_RDWR : Fcntl.O_RDONLY) | (mode.Direct ? Fcntl.O_DIRECT : 0);
-        int fd;
-        do
-            fd = Fcntl.open(path, flags);
-        while (fd < 0 && Libc.LastError == Errno.EINTR);
-        if (fd < 0)
-            LinuxException.ThrowLast("open", path);
-        FileDescriptor descriptor = FileDescriptor.Adopt(fd);
+        FileDescriptor descriptor = TryOpen(path, flags) ?? throw new LinuxException(Libc.LastError, $"open {path}");
         try
         {
             FileKind kind = FileFacts.Of(descriptor).Kind;
             if (kind is not (FileKind.Regular or FileKind.BlockDevice))
                 throw new LinuxException(kind == FileKind.Directory ? Errno.EISDIR : Errno.ENODEV, $"open {path}");
+            if (kind == FileKind.BlockDevice && mode.Writable && !mode.Shared)
+                descriptor = Claimed(descriptor, path, flags);
+
+            // It stays on the open file otherwise, and io_uring ends requests with EAGAIN that would have to wait.
+            if (Fcntl.fcntl(descriptor, Fcntl.F_SETFL, mode.Direct ? Fcntl.O_DIRECT : 0) < 0)
+                LinuxException.ThrowLast("fcntl F_SETFL", path);
             return new StorageFile(descriptor, kind, mode, !mode.Shared && Lock(descriptor, path, mode.Writable));
         }
         catch
@@ -90,16 +90,15 @@ public sealed unsafe class StorageFile : IDisposable
     {
         fixed (IoVector* first = buffers)
         {
-            IoVector* next = first, end = first + buffers.Length;
-            while (next < end)
+            for (int done = 0; done < buffers.Length;)
             {
-                nint done = SysUio.preadv2(Descriptor, next, Batch(next, end), offset, 0);
-                if (done == 0)
+                nint moved = SysUio.preadv2(Descriptor, first + done, Math.Min(buffers.Length - done, SysUio.IOV_MAX), offset, 0);
+                if (moved == 0)
                     return Errno.ENODATA;
-                if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
+                if (moved < 0 && Libc.LastError is var errno and not Errno.EINTR)
                     return errno;
-                offset += Math.Max(done, 0);
-                Consume(ref next, done);
+                offset += Math.Max(moved, 0);
+                done += IoVector.Consume(buffers[done..], Math.Max(moved, 0));
             }
         }
 
@@ -116,16 +115,15 @@ public sealed unsafe class StorageFile : IDisposable
         int flags = stable ? SysUio.RWF_DSYNC : 0;
         fixed (IoVector* first = buffers)
         {
-            IoVector* next = first, end = first + buffers.Length;
-            while (next < end)
+            for (int done = 0; done < buffers.Length;)
             {
-                nint done = SysUio.pwritev2(Descriptor, next, Batch(next, end), offset, flags);
-                if (done == 0)
+                nint moved = SysUio.pwritev2(Descriptor, first + done, Math.Min(buffers.Length - done, SysUio.IOV_MAX), offset, flags);
+                if (moved == 0)
                     return Errno.ENOSPC;
-                if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
+                if (moved < 0 && Libc.LastError is var errno and not Errno.EINTR)
                     return errno;
-                offset += Math.Max(done, 0);
-                Consume(ref next, done);
+                offset += Math.Max(moved, 0);
+                done += IoVector.Consume(buffers[done..], Math.Max(moved, 0));
             }
         }
 
@@ -163,6 +161,32 @@ public sealed unsafe class StorageFile : IDisposable
         return result < 0 ? Libc.LastError : Errno.None;
     }
 
+    private static FileDescriptor? TryOpen(string path, int flags)
+    {
+        int fd;
+        do
+            fd = Fcntl.open(path, flags);
+        while (fd < 0 && Libc.LastError == Errno.EINTR);
+        return fd < 0 ? null : FileDescriptor.Adopt(fd);
+    }
+
+    /// <summary>The same block device, opened so that nobody can mount or claim it, and only if nobody has (O_EXCL, open(2)).
+    /// With other files the flag means nothing that is defined, so it comes when the kind is known.</summary>
+    private static FileDescriptor Claimed(FileDescriptor device, string path, int flags)
+    {
+        FileDescriptor? claimed = TryOpen($"/proc/self/fd/{device.Number}", flags | Fcntl.O_EXCL);
+        if (claimed is null)
+        {
+            Errno errno = Libc.LastError;
+            throw errno == Errno.EBUSY
+                ? new LinuxException(errno, $"open {path}", "it is mounted, or something else has claimed it")
+                : new LinuxException(errno, $"open {path}");
+        }
+
+        device.Dispose();
+        return claimed;
+    }
+
     /// <summary>Kernels before 6.1, and some file systems, do not say: a page is enough for all that are common.</summary>
     private static (int Memory, int Offset) DirectAlignment(FileDescriptor descriptor)
     {
@@ -172,17 +196,6 @@ public sealed unsafe class StorageFile : IDisposable
         bool says = SysStat.statx(descriptor, &empty, SysStat.AT_EMPTY_PATH, SysStat.STATX_DIOALIGN, &facts) == 0
             && (facts.Mask & SysStat.STATX_DIOALIGN) != 0 && facts.DirectMemoryAlignment > 0 && facts.DirectOffsetAlignment > 0;
         return says ? ((int)facts.DirectMemoryAlignment, (int)facts.DirectOffsetAlignment) : (Page, Page);
-    }
-
-    private static int Batch(IoVector* next, IoVector* end) => (int)Math.Min(end - next, SysUio.IOV_MAX);
-
-    /// <summary>Leaves behind what has been moved, which may end inside of a buffer.</summary>
-    private static void Consume(ref IoVector* next, nint done)
-    {
-        for (; done > 0 && done >= next->Length; next++)
-            done -= next->Length;
-        if (done > 0)
-            *next = next->Skip(done);
     }
 
     /// <summary>The lock belongs to this open file, not to the process, and ends with it (F_OFD_SETLK, fcntl(2)).</summary>

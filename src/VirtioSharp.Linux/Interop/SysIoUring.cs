@@ -13,6 +13,8 @@ internal static unsafe partial class SysIoUring
     public const uint IORING_SETUP_CLAMP = 1 << 4;
     public const uint IORING_FEAT_SINGLE_MMAP = 1 << 0;
     public const uint IORING_FEAT_NODROP = 1 << 1;
+    public const uint IORING_FEAT_POLL_32BITS = 1 << 6;
+    public const uint IORING_SQ_CQ_OVERFLOW = 1 << 1;
     public const uint IORING_ENTER_GETEVENTS = 1;
     public const uint IORING_FSYNC_DATASYNC = 1;
     public const long IORING_OFF_SQ_RING = 0;
@@ -32,6 +34,7 @@ internal static unsafe partial class SysIoUring
         [FieldOffset(40)] public uint SqHead;
         [FieldOffset(44)] public uint SqTail;
         [FieldOffset(48)] public uint SqMask;
+        [FieldOffset(56)] public uint SqFlags;
         [FieldOffset(64)] public uint SqArray;
         [FieldOffset(80)] public uint CqHead;
         [FieldOffset(84)] public uint CqTail;

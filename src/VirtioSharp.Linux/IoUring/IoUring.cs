@@ -9,14 +9,15 @@ namespace VirtioSharp.Linux;
 ///   Read, Write, Flush ─► submission queue ─► Submit ─► kernel ─► completion queue ─► TryTake
 ///                         shared memory                           shared memory, and the descriptor is readable
 /// </code>
-/// Nothing is lost when more ends than the completion queue holds: the kernel keeps the rest until there is room.
+/// Nothing is lost when more ends than the completion queue holds: the kernel keeps the rest, and the next <see cref="Submit"/>
+/// after the last end was taken brings it, also one without anything prepared.
 /// </remarks>
 public sealed unsafe class IoUring : IDisposable
 {
     private readonly RingMemory _rings, _entries;
     private readonly SysIoUring.Sqe* _submissions;
     private readonly SysIoUring.Cqe* _completions;
-    private readonly uint* _submissionHead, _submissionTail, _completionHead, _completionTail;
+    private readonly uint* _submissionHead, _submissionTail, _submissionFlags, _completionHead, _completionTail;
     private readonly uint _submissionMask, _completionMask, _size;
     private uint _tail; // ours; the kernel sees it with Submit
 
@@ -25,12 +26,22 @@ public sealed unsafe class IoUring : IDisposable
         Descriptor = descriptor;
         uint rings = Math.Max(layout.SqArray + layout.SqEntries * sizeof(uint), layout.Cqes + layout.CqEntries * (uint)sizeof(SysIoUring.Cqe));
         _rings = new RingMemory(descriptor, rings, SysIoUring.IORING_OFF_SQ_RING);
-        _entries = new RingMemory(descriptor, layout.SqEntries * (uint)sizeof(SysIoUring.Sqe), SysIoUring.IORING_OFF_SQES);
+        try
+        {
+            _entries = new RingMemory(descriptor, layout.SqEntries * (uint)sizeof(SysIoUring.Sqe), SysIoUring.IORING_OFF_SQES);
+        }
+        catch
+        {
+            _rings.Dispose();
+            throw;
+        }
+
         byte* start = (byte*)_rings.Address;
         _submissions = (SysIoUring.Sqe*)_entries.Address;
         _completions = (SysIoUring.Cqe*)(start + layout.Cqes);
         _submissionHead = (uint*)(start + layout.SqHead);
         _submissionTail = (uint*)(start + layout.SqTail);
+        _submissionFlags = (uint*)(start + layout.SqFlags);
         _completionHead = (uint*)(start + layout.CqHead);
         _completionTail = (uint*)(start + layout.CqTail);
         (_submissionMask, _completionMask) = (*(uint*)(start + layout.SqMask), *(uint*)(start + layout.CqMask));
@@ -46,6 +57,9 @@ public sealed unsafe class IoUring : IDisposable
     /// <summary>Whether no more can be prepared before <see cref="Submit"/>.</summary>
     public bool IsFull => Prepared == _size;
 
+    /// <summary>Whether something waits for <see cref="Submit"/>; also after it, when too much is under way.</summary>
+    public bool HasPrepared => Prepared > 0;
+
     /// <summary>Sets a ring up, close-on-exec.</summary>
     /// <param name="entries">How many can be prepared for one submission; the kernel makes it a power of two.</param>
     /// <exception cref="LinuxException">ENOSYS, EPERM: the kernel has no io_uring, or not for us; ENOMEM.</exception>
@@ -57,11 +71,18 @@ public sealed unsafe class IoUring : IDisposable
         if (fd < 0)
             LinuxException.ThrowLast("io_uring_setup");
         FileDescriptor descriptor = FileDescriptor.Adopt((int)fd);
-        const uint needed = SysIoUring.IORING_FEAT_SINGLE_MMAP | SysIoUring.IORING_FEAT_NODROP; // Linux 5.5
-        if ((layout.Features & needed) == needed)
-            return new IoUring(descriptor, layout);
-        descriptor.Dispose();
-        throw new LinuxException(Errno.ENOSYS, "io_uring_setup", "the kernel's io_uring is too old, it takes Linux 5.5");
+        // The last one is Linux 5.9's: from 5.8 on, the kernel says that it keeps ends for which there was no room.
+        const uint needed = SysIoUring.IORING_FEAT_SINGLE_MMAP | SysIoUring.IORING_FEAT_NODROP | SysIoUring.IORING_FEAT_POLL_32BITS;
+        try
+        {
+            return (layout.Features & needed) == needed ? new IoUring(descriptor, layout)
+                : throw new LinuxException(Errno.ENOSYS, "io_uring_setup", "the kernel's io_uring is too old, it takes Linux 5.9");
+        }
+        catch
+        {
+            descriptor.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Prepares a read into the buffers.</summary>
@@ -89,7 +110,7 @@ public sealed unsafe class IoUring : IDisposable
     /// <inheritdoc cref="Read"/>
     public void Flush(FileDescriptor file, ulong tag) => Prepare(SysIoUring.IORING_OP_FSYNC, file, null, 0, 0, SysIoUring.IORING_FSYNC_DATASYNC, tag);
 
-    /// <summary>Lets the kernel begin what is prepared.</summary>
+    /// <summary>Lets the kernel begin what is prepared, and bring the ends for which there was no room.</summary>
     /// <param name="wait">Whether to return only when there is an end to take. Something must be under way then.</param>
     /// <exception cref="LinuxException">ENOMEM.</exception>
     public void Submit(bool wait = false)
@@ -97,12 +118,12 @@ public sealed unsafe class IoUring : IDisposable
         Volatile.Write(ref *_submissionTail, _tail);
         do
         {
-            bool sleep = wait && !HasEnds;
-            if (Prepared == 0 && !sleep)
+            bool sleep = wait && !HasEnds, fetch = !HasEnds && HasOverflowed;
+            if (Prepared == 0 && !sleep && !fetch)
                 return;
             nint done = SysIoUring.syscall(
                 SysIoUring.SYS_io_uring_enter, Descriptor.Number, (nint)Prepared, sleep ? 1 : 0,
-                (nint)(sleep ? SysIoUring.IORING_ENTER_GETEVENTS : 0), 0, 0);
+                (nint)(sleep || fetch ? SysIoUring.IORING_ENTER_GETEVENTS : 0), 0, 0);
             if (done >= 0)
                 continue;
             // EAGAIN, EBUSY: too much is under way, or too many ends wait. Entries stay prepared; the caller takes ends first.
@@ -113,6 +134,19 @@ public sealed unsafe class IoUring : IDisposable
                 throw new LinuxException(errno, "io_uring_enter");
         }
         while (Prepared > 0 || (wait && !HasEnds));
+    }
+
+    /// <summary>Takes back what was prepared last, and has not begun.</summary>
+    /// <param name="tag">What it was named.</param>
+    /// <returns>False when all has begun.</returns>
+    public bool TryWithdraw(out ulong tag)
+    {
+        tag = 0;
+        if (!HasPrepared)
+            return false;
+        tag = _submissions[--_tail & _submissionMask].UserData;
+        Volatile.Write(ref *_submissionTail, _tail); // read in io_uring_enter only
+        return true;
     }
 
     /// <summary>Takes one end.</summary>
@@ -146,6 +180,8 @@ public sealed unsafe class IoUring : IDisposable
 
     private bool HasEnds => *_completionHead != Volatile.Read(ref *_completionTail);
 
+    private bool HasOverflowed => (Volatile.Read(ref *_submissionFlags) & SysIoUring.IORING_SQ_CQ_OVERFLOW) != 0;
+
     private void Prepare(byte operation, FileDescriptor file, IoVector* buffers, int count, long offset, uint flags, ulong tag)
     {
         if (IsFull)
@@ -176,8 +212,13 @@ public sealed unsafe class IoUring : IDisposable
                 LinuxException.ThrowLast("mmap", ring);
         }
 
-        public nint Address { get; }
+        public nint Address { get; private set; }
 
-        public void Dispose() => _ = SysMman.munmap(Address, _length);
+        public void Dispose()
+        {
+            if (Address != 0)
+                _ = SysMman.munmap(Address, _length);
+            Address = 0; // somebody else's soon
+        }
     }
 }

@@ -160,7 +160,8 @@ internal sealed class BackEndSession : IDisposable
         if ((value & ProtocolFeaturesBit) == 0)
             _rings.EnableAll();
         _memory.SetLogging((value & LogAllBit) != 0);
-        return _rings.Resume() & _rings.Negotiate(accepted - new FeatureSet(ProtocolFeaturesBit | LogAllBit));
+        bool negotiated = _rings.Negotiate(accepted - new FeatureSet(ProtocolFeaturesBit | LogAllBit)); // before any ring runs with the old ones
+        return _rings.Resume() && negotiated;
     }
 
     private void SetProtocolFeatures(ProtocolFeatures features)

@@ -13,6 +13,9 @@ internal sealed class InflightBuffer : IDisposable
 
     private InflightBuffer(MappedRegion mapping, InflightDescription description) => (_mapping, _description) = (mapping, description);
 
+    /// <summary>Whether it is safe from being cut short under us.</summary>
+    public bool IsSealed { get; private init; }
+
     /// <summary>Makes the memory, all zeros: nothing is in flight.</summary>
     /// <returns>What to tell the front-end, and the file to send it.</returns>
     /// <exception cref="TransportException">It asks for what no device has.</exception>
@@ -50,8 +53,8 @@ internal sealed class InflightBuffer : IDisposable
                 throw new TransportException($"SET_INFLIGHT_FD: mmap offset = 0x{description.MmapOffset:x} is not aligned to 8");
             try
             {
-                MemFd.TrySealShrink(file);
-                return new InflightBuffer(MappedRegion.Map(file, description.MmapOffset, description.MmapSize), description);
+                bool isSealed = MemFd.TrySealShrink(file);
+                return new InflightBuffer(MappedRegion.Map(file, description.MmapOffset, description.MmapSize), description) { IsSealed = isSealed };
             }
             catch (LinuxException refused)
             {

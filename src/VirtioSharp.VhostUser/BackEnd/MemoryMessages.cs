@@ -76,7 +76,7 @@ internal sealed class MemoryMessages(IncomingMessage message, SharedMemory memor
     {
         memory.Replace(slots);
         recorder.MemoryRegions(memory.Table.Count);
-        if (!memory.Table.IsSealed && recorder.Fault("MemoryNotSealed"))
+        if (!memory.IsSealed && recorder.Fault("MemoryNotSealed"))
             log.MemoryNotSealed();
         return rings.Resume();
     }

@@ -14,17 +14,22 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// </remarks>
 internal sealed class RingSet : IDisposable
 {
+    private static readonly TimeSpan DoubtFor = TimeSpan.FromSeconds(3);
+
     private readonly DeviceHost _host;
     private readonly MemoryTable _memory;
     private readonly SessionRecorder _recorder;
     private readonly ILogger _log;
     private readonly Vring[] _rings;
+    private readonly ILoopTimer _doubt;
     private InflightBuffer? _inflight;
+    private bool _isNegotiated;
 
     public RingSet(DeviceHost host, EventLoop loop, MemoryTable memory, SessionRecorder recorder, ILogger log)
     {
         (_host, _memory, _recorder, _log) = (host, memory, recorder, log);
-        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, memory) { KickedInVain = ExplainPrivateMemory })];
+        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, memory) { KickedInVain = DoubtMemory })];
+        _doubt = loop.CreateTimer(ExplainPrivateMemory);
     }
 
     public int Count => _rings.Length;
@@ -48,6 +53,7 @@ internal sealed class RingSet : IDisposable
             Features = features;
         }
 
+        _isNegotiated = true;
         _recorder.Features(features);
         return RunAll();
     }
@@ -101,6 +107,8 @@ internal sealed class RingSet : IDisposable
 
         _inflight?.Dispose();
         _inflight = inflight;
+        if (!inflight.IsSealed && _recorder.Fault("MemoryNotSealed"))
+            _log.MemoryNotSealed();
         return RunAll();
     }
 
@@ -160,6 +168,7 @@ internal sealed class RingSet : IDisposable
 
     public void Dispose()
     {
+        _doubt.Disarm();
         foreach (Vring ring in _rings)
             ring.Dispose();
         _inflight?.Dispose();
@@ -169,6 +178,8 @@ internal sealed class RingSet : IDisposable
     {
         if (ring.IsRunning || !ring.CanRun)
             return true;
+        if (_inflight is not null && !_isNegotiated)
+            return true; // what is noted there was noted of rings of one format, which is not known yet
         if (_memory.Count == 0)
         {
             if (_recorder.Fault("NoMemory"))
@@ -197,9 +208,17 @@ internal sealed class RingSet : IDisposable
         }
     }
 
+    /// <summary>A ring is kicked, and nothing is seen in it. QEMU 11 kicks more than once itself, so a moment is given for a request to come.</summary>
+    private void DoubtMemory()
+    {
+        if (!_doubt.IsArmed)
+            _doubt.Arm(DoubtFor);
+    }
+
     private void ExplainPrivateMemory()
     {
-        if (_recorder.Fault("MemoryNotShared"))
+        bool isUntouched = _rings.Any(ring => ring.IsRunning) && _rings.All(ring => !ring.IsRunning || _host.IsUntouched(ring.Index));
+        if (isUntouched && !_recorder.HasServed && _recorder.Fault("MemoryNotShared"))
             _log.MemoryNotShared();
     }
 

@@ -25,6 +25,9 @@ internal sealed class SessionRecorder
         _sizes = new int[_before.Length];
     }
 
+    /// <summary>Whether any request came through in this session.</summary>
+    public bool HasServed => _before.Where((before, index) => _host.Statistics(index).Chains != before.Chains).Any();
+
     public void Message(string name) => Count(_messages, name);
 
     public void Features(FeatureSet features) => _features = features;

@@ -13,9 +13,13 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
     private MappedRegion? _log;
     private EventFd? _logged;
     private bool _wantsLog;
+    private bool _isLogSealed = true;
 
     /// <summary>The regions that the front-end has shared.</summary>
     public MemoryTable Table { get; } = new();
+
+    /// <summary>Whether all of it, the log included, is safe from being cut short under us.</summary>
+    public bool IsSealed => Table.IsSealed && _isLogSealed;
 
     private bool IsLogging => _wantsLog && _log is not null;
 
@@ -82,7 +86,7 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
             MustHoldAll(description.MmapSize, Table.Last);
             try
             {
-                MemFd.TrySealShrink(file);
+                _isLogSealed = MemFd.TrySealShrink(file);
                 return MappedRegion.Map(file, description.MmapOffset, description.MmapSize);
             }
             catch (LinuxException refused)

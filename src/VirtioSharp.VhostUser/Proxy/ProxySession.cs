@@ -111,11 +111,12 @@ internal sealed class ProxySession : IDisposable
     /// <returns>What the back-end gets in place of the front-end's descriptor; the caller closes it.</returns>
     private FileDescriptor Interpose(FileDescriptor ofFrontEnd)
     {
-        UnixSocket frontEnd = UnixSocket.Adopt(ofFrontEnd, nonBlocking: true);
         (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair(nonBlocking: true);
-        Join(frontEnd, ours, isBackEndChannel: true);
         using (theirs)
+        {
+            Join(UnixSocket.Adopt(ofFrontEnd, nonBlocking: true), ours, isBackEndChannel: true);
             return theirs.Descriptor.Duplicate();
+        }
     }
 
     private void Closed(Direction way)
@@ -225,6 +226,8 @@ internal sealed class ProxySession : IDisposable
         /// <returns>What the descriptors are that came with it.</returns>
         private List<string> PassOn()
         {
+            if (Stream.Fds.Truncated)
+                _session.Say("descriptors were lost on their way through this proxy (MSG_CTRUNC): it may not open more files");
             List<string> described = [];
             var fds = new FileDescriptor[Stream.Fds.Count];
             try

@@ -6,6 +6,9 @@ namespace VirtioSharp.VhostUser.Proxy;
 /// <remarks>One session at a time, all on the thread that calls <see cref="Run"/>; a second front-end waits in the backlog.</remarks>
 public sealed class VhostUserProxy : IDisposable
 {
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(1); // a daemon that serves another front-end leaves us in its backlog
+    private static readonly TimeSpan AcceptAgainAfter = TimeSpan.FromSeconds(1);
+
     private readonly EventLoop _loop = new();
     private readonly UnixListener _listener;
     private readonly string _backEnd;
@@ -62,15 +65,17 @@ public sealed class VhostUserProxy : IDisposable
         _listening = null;
         _sessions++;
         SessionBegan?.Invoke(_sessions);
+        UnixSocket? backEnd = null;
         try
         {
-            UnixSocket backEnd = UnixSocket.Connect(_backEnd, nonBlocking: true);
+            backEnd = UnixSocket.Connect(_backEnd, ConnectTimeout);
             _session = new ProxySession(_loop, _time, frontEnd, backEnd, message => MessagePassed?.Invoke(message), Ended);
         }
         catch (LinuxException refused)
         {
             frontEnd.Dispose();
-            Ended($"no back-end answers at {_backEnd}: {refused.Message}");
+            backEnd?.Dispose();
+            Ended(backEnd is null ? $"no back-end answers at {_backEnd}: {refused.Message}" : refused.Message);
         }
     }
 
@@ -88,8 +93,17 @@ public sealed class VhostUserProxy : IDisposable
     {
         public void OnReady(EpollEvents ready)
         {
-            if (proxy._listener.Accept(nonBlocking: true) is { } frontEnd)
-                proxy.Accept(frontEnd);
+            try
+            {
+                if (proxy._listener.Accept(nonBlocking: true) is { } frontEnd)
+                    proxy.Accept(frontEnd);
+            }
+            catch (LinuxException)
+            {
+                // Out of descriptors. The front-end still waits, and the loop would come back at once: look again later.
+                proxy._listening?.Update(EpollEvents.None);
+                proxy._loop.CreateTimer(() => proxy._listening?.Update(EpollEvents.In)).Arm(AcceptAgainAfter);
+            }
         }
     }
 }

@@ -85,13 +85,13 @@ public sealed class MessageTests : HostileTest
         AssertRefused("flags = 0x5 of GET_FEATURES: a reply, where a request was due", frontEnd => frontEnd.SendRaw(Wire.Header(1, 5, 0)));
 
     [Theory]
-    [InlineData(0, "None (0)")]
-    [InlineData(22, "IotlbMsg (22)")]
-    [InlineData(23, "SetVringEndian (23)")]
-    [InlineData(33, "GpuSetSocket (33)")]
-    [InlineData(35, "VringKick (35)")]
-    [InlineData(44, "GetShmemConfig (44)")]
-    [InlineData(45, "request 45")]
+    [InlineData(0, "request 0")]
+    [InlineData(22, "IOTLB_MSG")]
+    [InlineData(23, "SET_VRING_ENDIAN")]
+    [InlineData(33, "GPU_SET_SOCKET")]
+    [InlineData(35, "VRING_KICK")]
+    [InlineData(44, "GET_SHMEM_CONFIG")]
+    [InlineData(45, "GET_VRING_BASE_SKIP_DRAIN")]
     [InlineData(0x80000001, "request 2147483649")]
     [InlineData(0xFFFFFFFF, "request 4294967295")]
     public void A_request_that_is_not_implemented_is_refused(uint request, string name) =>

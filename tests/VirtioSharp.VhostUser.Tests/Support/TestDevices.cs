@@ -105,3 +105,15 @@ internal sealed class AllocationProbe(VirtioDevice inner, int first, int last) :
         inner.OnChain(queue, ref chain);
     }
 }
+
+/// <summary>Notes with which features it was started.</summary>
+internal sealed class StartRecorder : VirtioDevice
+{
+    public List<FeatureSet> Starts { get; } = [];
+
+    public override DeviceTraits Traits { get; } = new(DeviceId.Entropy, Features.None, new QueueTraits("only", 256));
+
+    public override void OnStart(FeatureSet features) => Starts.Add(features);
+
+    public override void OnChain(int queue, scoped ref DeviceChain chain) => chain.Write([1]);
+}

@@ -3,8 +3,8 @@ namespace VirtioSharp.Core.Queues;
 /// <summary>Shared memory in which a queue notes what it has in flight, so that a device that dies can go on where it died.</summary>
 /// <remarks>
 /// The layout is vhost-user's ("Inflight I/O tracking"), <see cref="QueueRegionSplit"/> or <see cref="QueueRegionPacked"/>.
-/// What an earlier life of the device wrote there may have been changed since: it is checked when a queue is enabled, and
-/// not read after that. A region of zeros is a new one.
+/// What an earlier life of the device wrote there may have been changed since: its lists are checked when a queue is enabled,
+/// and a chain's descriptors when it is served, like those of the ring. A region of zeros is a new one.
 /// </remarks>
 public sealed class InflightRegion
 {

@@ -38,8 +38,9 @@ internal sealed unsafe class PackedInflight
         _states = (DescStatePacked*)(_region + 1);
         (_afterWrite, _size) = (region.AfterWrite, size);
         (_headOf, _batch) = (new ushort[size], new ushort[size]);
-        InflightRules.Check(_region->Features, _region->Version, _region->DescNum, region.Descriptors, size);
-        bool isNew = _region->Version == 0;
+        ushort version = Volatile.Read(ref _region->Version);
+        InflightRules.Check(_region->Features, version, _region->DescNum, region.Descriptors, size);
+        bool isNew = version == 0;
         if (isNew)
             Begin(region.Descriptors, ring.Snapshot);
         else

@@ -29,8 +29,9 @@ internal sealed unsafe class SplitInflight
         _states = (DescStateSplit*)(_region + 1);
         _afterWrite = region.AfterWrite;
         _batch = new ushort[size];
-        InflightRules.Check(_region->Features, _region->Version, _region->DescNum, region.Descriptors, size);
-        if (_region->Version == 0)
+        ushort version = Volatile.Read(ref _region->Version);
+        InflightRules.Check(_region->Features, version, _region->DescNum, region.Descriptors, size);
+        if (version == 0)
             Begin(region.Descriptors, usedIndex);
         else
             FinishLastBatch(size, usedIndex);
