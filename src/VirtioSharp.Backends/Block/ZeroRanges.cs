@@ -24,18 +24,17 @@ internal sealed class ZeroRanges(StorageFile file, BlockFile pieces)
         return errno == Errno.EOPNOTSUPP ? WriteZeroes(offset, length) : errno;
     }
 
-    private Errno TryPunch(long offset, long length)
-    {
-        Errno errno = _cannotPunch ? Errno.EOPNOTSUPP : file.PunchHole(offset, length);
-        _cannotPunch |= errno == Errno.EOPNOTSUPP;
-        return errno;
-    }
+    private Errno TryPunch(long offset, long length) =>
+        _cannotPunch ? Errno.EOPNOTSUPP : Refusal(file.PunchHole(offset, length), ref _cannotPunch);
 
-    private Errno TryZero(long offset, long length)
+    private Errno TryZero(long offset, long length) =>
+        _cannotZero ? Errno.EOPNOTSUPP : Refusal(file.ZeroRange(offset, length), ref _cannotZero);
+
+    /// <summary>A block device does not take parts of its blocks (EINVAL): not this range then, but the next.</summary>
+    private static Errno Refusal(Errno errno, ref bool always)
     {
-        Errno errno = _cannotZero ? Errno.EOPNOTSUPP : file.ZeroRange(offset, length);
-        _cannotZero |= errno == Errno.EOPNOTSUPP;
-        return errno;
+        always |= errno == Errno.EOPNOTSUPP;
+        return errno == Errno.EINVAL ? Errno.EOPNOTSUPP : errno;
     }
 
     private Errno WriteZeroes(long offset, long length)
