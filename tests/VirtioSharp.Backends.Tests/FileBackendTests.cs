@@ -1,3 +1,4 @@
+using VirtioSharp.Backends.Block;
 using VirtioSharp.Backends.Tests.Support;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Drivers.Block;
@@ -223,6 +224,18 @@ public sealed class FileBackendTests : IDisposable
         disk.Driver.Write(Bytes / 512, new byte[4096]);
 
         Assert.Equal((ulong)Bytes * 2 / 512, disk.Driver.Capacity);
+    }
+
+    [Fact]
+    public void Past_the_page_cache_a_longer_file_counts_in_whole_blocks()
+    {
+        StorageFile file = StorageFile.Open(Path, new StorageMode(Writable: true, Direct: true));
+        using var backend = new FileBackend(file);
+
+        using (FileStream longer = new(Path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            longer.SetLength(Bytes + file.OffsetAlignment + 100);
+
+        Assert.Equal((ulong)(Bytes + file.OffsetAlignment), backend.Length);
     }
 
     [Fact]

@@ -55,6 +55,7 @@ public sealed class FileBackend : IBlockBackend
             try
             {
                 _length = _file.Length;
+                _length -= _length % (ulong)_file.OffsetAlignment; // it may have grown to a length that can only be read in part
             }
             catch (LinuxException refused)
             {
