@@ -226,6 +226,20 @@ public sealed class FileBackendTests : IDisposable
         Assert.Equal((ulong)Bytes * 2 / 512, disk.Driver.Capacity);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Closing_it_twice_is_closing_it_once(bool direct)
+    {
+        var backend = new FileBackend(StorageFile.Open(Path, new StorageMode(Writable: true, direct)));
+
+        backend.Dispose();
+        backend.Dispose();
+
+        using var again = new FileDisk(Path, direct: direct);
+        Assert.Equal((ulong)Bytes / 512, again.Driver.Capacity);
+    }
+
     [Fact]
     public void Past_the_page_cache_a_longer_file_counts_in_whole_blocks()
     {

@@ -184,6 +184,18 @@ public sealed class UringBackendTests : IDisposable
     }
 
     [Fact]
+    public void A_file_that_is_refused_leaves_no_ring_behind()
+    {
+        using (FileStream odd = new(Path, FileMode.Open))
+            odd.SetLength(BlockBytes + 100);
+        using var file = StorageFile.Open(Path, new StorageMode(Writable: true, Direct: true));
+
+        Assert.Throws<ArgumentException>(() => new UringBackend(file));
+
+        Assert.Empty(RingsOfThisProcess());
+    }
+
+    [Fact]
     public void A_reset_waits_for_what_is_under_way()
     {
         Open(direct: false);

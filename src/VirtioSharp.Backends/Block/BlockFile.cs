@@ -15,7 +15,7 @@ internal sealed unsafe class BlockFile : IDisposable
 
     private readonly StorageFile _file;
     private readonly nint _offsetMask, _memoryMask;
-    private readonly nint _buffer; // none if the file takes everything
+    private nint _buffer; // none if the file takes everything
 
     /// <summary>For a file that outlives this.</summary>
     public BlockFile(StorageFile file)
@@ -88,7 +88,11 @@ internal sealed unsafe class BlockFile : IDisposable
     }
 
     /// <summary>Frees the buffer.</summary>
-    public void Dispose() => NativeMemory.AlignedFree((void*)_buffer);
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree((void*)_buffer);
+        _buffer = 0;
+    }
 
     private Errno Fill(Window window) => _file.Read([new IoVector(_buffer, window.BlockBytes)], window.Block);
 

@@ -20,7 +20,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
 
     private readonly FileBackend _atOnce;
     private readonly StorageFile _file;
-    private readonly IoUring _ring = IoUring.Create(MaxPrepared);
+    private readonly IoUring _ring;
     private readonly Stack<int> _free = new();
     private Slot[] _slots = [];
     private readonly ILogger _log;
@@ -32,8 +32,19 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <param name="log">Is told of errors, once of each kind.</param>
     /// <exception cref="LinuxException">There is no io_uring here.</exception>
     /// <exception cref="ArgumentException">It is opened for direct access, and its length is not.</exception>
-    public UringBackend(StorageFile file, ILogger? log = null) =>
-        (_file, _log, _atOnce) = (file, log ?? NullLogger.Instance, new FileBackend(file, log));
+    public UringBackend(StorageFile file, ILogger? log = null)
+    {
+        (_file, _log, _ring) = (file, log ?? NullLogger.Instance, IoUring.Create(MaxPrepared));
+        try
+        {
+            _atOnce = new FileBackend(file, log);
+        }
+        catch
+        {
+            _ring.Dispose();
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
     public BlockBackendTraits Traits => _atOnce.Traits;

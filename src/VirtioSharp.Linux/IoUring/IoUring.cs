@@ -26,7 +26,16 @@ public sealed unsafe class IoUring : IDisposable
         Descriptor = descriptor;
         uint rings = Math.Max(layout.SqArray + layout.SqEntries * sizeof(uint), layout.Cqes + layout.CqEntries * (uint)sizeof(SysIoUring.Cqe));
         _rings = new RingMemory(descriptor, rings, SysIoUring.IORING_OFF_SQ_RING);
-        _entries = new RingMemory(descriptor, layout.SqEntries * (uint)sizeof(SysIoUring.Sqe), SysIoUring.IORING_OFF_SQES);
+        try
+        {
+            _entries = new RingMemory(descriptor, layout.SqEntries * (uint)sizeof(SysIoUring.Sqe), SysIoUring.IORING_OFF_SQES);
+        }
+        catch
+        {
+            _rings.Dispose();
+            throw;
+        }
+
         byte* start = (byte*)_rings.Address;
         _submissions = (SysIoUring.Sqe*)_entries.Address;
         _completions = (SysIoUring.Cqe*)(start + layout.Cqes);
@@ -64,10 +73,16 @@ public sealed unsafe class IoUring : IDisposable
         FileDescriptor descriptor = FileDescriptor.Adopt((int)fd);
         // The last one is Linux 5.9's: from 5.8 on, the kernel says that it keeps ends for which there was no room.
         const uint needed = SysIoUring.IORING_FEAT_SINGLE_MMAP | SysIoUring.IORING_FEAT_NODROP | SysIoUring.IORING_FEAT_POLL_32BITS;
-        if ((layout.Features & needed) == needed)
-            return new IoUring(descriptor, layout);
-        descriptor.Dispose();
-        throw new LinuxException(Errno.ENOSYS, "io_uring_setup", "the kernel's io_uring is too old, it takes Linux 5.9");
+        try
+        {
+            return (layout.Features & needed) == needed ? new IoUring(descriptor, layout)
+                : throw new LinuxException(Errno.ENOSYS, "io_uring_setup", "the kernel's io_uring is too old, it takes Linux 5.9");
+        }
+        catch
+        {
+            descriptor.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Prepares a read into the buffers.</summary>
@@ -197,8 +212,13 @@ public sealed unsafe class IoUring : IDisposable
                 LinuxException.ThrowLast("mmap", ring);
         }
 
-        public nint Address { get; }
+        public nint Address { get; private set; }
 
-        public void Dispose() => _ = SysMman.munmap(Address, _length);
+        public void Dispose()
+        {
+            if (Address != 0)
+                _ = SysMman.munmap(Address, _length);
+            Address = 0; // somebody else's soon
+        }
     }
 }
