@@ -1,4 +1,5 @@
 using VirtioSharp.Backends.Tests.Support;
+using VirtioSharp.Linux;
 
 namespace VirtioSharp.Backends.Tests;
 
@@ -6,6 +7,7 @@ namespace VirtioSharp.Backends.Tests;
 public sealed class BlockDeviceFileTests : IDisposable
 {
     private const int Bytes = 8 << 20;
+    private static readonly StorageMode Writing = new(Writable: true, Direct: false);
 
     private readonly TemporaryDirectory _directory = new();
     private readonly LoopDevice _loop;
@@ -28,6 +30,23 @@ public sealed class BlockDeviceFileTests : IDisposable
     {
         _loop.Dispose();
         _directory.Dispose();
+    }
+
+    [Fact]
+    public void One_that_is_mounted_or_claimed_is_not_written_to()
+    {
+        using (FileDescriptor? claim = _loop.Claim())
+        {
+            Assert.NotNull(claim);
+            LinuxException refused = Assert.Throws<LinuxException>(() => StorageFile.Open(_loop.Path, Writing));
+            Assert.Equal(Errno.EBUSY, refused.Errno);
+            Assert.Contains("it is mounted, or something else has claimed it", refused.Message, StringComparison.Ordinal);
+            StorageFile.Open(_loop.Path, Writing with { Shared = true }).Dispose();
+            StorageFile.Open(_loop.Path, Writing with { Writable = false }).Dispose();
+        }
+
+        using var ours = StorageFile.Open(_loop.Path, Writing);
+        Assert.Null(_loop.Claim());
     }
 
     [Theory]

@@ -16,6 +16,9 @@ internal static partial class Logs
             line.ColorBehavior = Console.IsErrorRedirected ? LoggerColorBehavior.Disabled : LoggerColorBehavior.Default;
         }));
 
+    [LoggerMessage(101, LogLevel.Warning, "--blk-file {Path}: its file system has no locks; see to it that no other program writes to it")]
+    public static partial void DiskNotLocked(this ILogger log, string path);
+
     [LoggerMessage(100, LogLevel.Error, "--report {Path}: {Reason}; serving goes on")]
     public static partial void ReportNotWritten(this ILogger log, string path, string reason);
 }

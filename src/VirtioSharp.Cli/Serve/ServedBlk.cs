@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Backends.Block;
+using VirtioSharp.Cli.Output;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
@@ -143,6 +144,8 @@ internal sealed class ServedBlk : IServedDevice
         try
         {
             StorageFile file = OpenPatiently(path, mode);
+            if (!file.IsLocked && !mode.Shared)
+                log.DiskNotLocked(path);
             return engine == AioEngine.Sync ? new FileBackend(file, log) : new UringBackend(file, log);
         }
         catch (LinuxException refused) when (refused.Call == "io_uring_setup")
@@ -162,7 +165,7 @@ internal sealed class ServedBlk : IServedDevice
                 Errno.EACCES => $"--blk-file {path}: no permission to read it",
                 Errno.EISDIR => $"--blk-file {path}: this is a directory; give a disk image or a block device",
                 Errno.ENODEV or Errno.ENXIO => $"--blk-file {path}: this is neither a file nor a block device",
-                Errno.EBUSY => $"--blk-file {path}: another program has it open; end that first, serve it to both with --read-only, or, for a migration, with --shared",
+                Errno.EBUSY => $"--blk-file {path}: another program has it open, or it is mounted; end that first, serve it to both with --read-only, or, for a migration, with --shared",
                 Errno.EINVAL when mode.Direct => $"--blk-file {path}: its file system cannot bypass the page cache; choose another --cache than none",
                 _ => $"--blk-file {path}: {refused.Message}",
             });

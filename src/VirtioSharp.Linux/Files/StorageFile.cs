@@ -43,23 +43,20 @@ public sealed unsafe class StorageFile : IDisposable
     /// <param name="path">Its name.</param>
     /// <param name="mode">What for.</param>
     /// <exception cref="LinuxException">ENOENT, EACCES, EROFS, …; EISDIR: a directory; ENODEV: nothing that stores bytes;
-    /// EBUSY: another program has it open and locked; EINVAL: it has no O_DIRECT.</exception>
+    /// EBUSY: another program has it open and locked, or a block device to write to is mounted or claimed; EINVAL: it has no O_DIRECT.</exception>
     public static StorageFile Open(string path, StorageMode mode)
     {
         // Without O_NONBLOCK a pipe would wait here for its other end.
         int flags = Fcntl.O_CLOEXEC | Fcntl.O_NONBLOCK | (mode.Writable ? Fcntl.O_RDWR : Fcntl.O_RDONLY) | (mode.Direct ? Fcntl.O_DIRECT : 0);
-        int fd;
-        do
-            fd = Fcntl.open(path, flags);
-        while (fd < 0 && Libc.LastError == Errno.EINTR);
-        if (fd < 0)
-            LinuxException.ThrowLast("open", path);
-        FileDescriptor descriptor = FileDescriptor.Adopt(fd);
+        FileDescriptor descriptor = TryOpen(path, flags) ?? throw new LinuxException(Libc.LastError, $"open {path}");
         try
         {
             FileKind kind = FileFacts.Of(descriptor).Kind;
             if (kind is not (FileKind.Regular or FileKind.BlockDevice))
                 throw new LinuxException(kind == FileKind.Directory ? Errno.EISDIR : Errno.ENODEV, $"open {path}");
+            if (kind == FileKind.BlockDevice && mode.Writable && !mode.Shared)
+                descriptor = Claimed(descriptor, path, flags);
+
             // It stays on the open file otherwise, and io_uring ends requests with EAGAIN that would have to wait.
             if (Fcntl.fcntl(descriptor, Fcntl.F_SETFL, mode.Direct ? Fcntl.O_DIRECT : 0) < 0)
                 LinuxException.ThrowLast("fcntl F_SETFL", path);
@@ -164,6 +161,32 @@ public sealed unsafe class StorageFile : IDisposable
             result = Fcntl.fallocate(Descriptor, mode | Fcntl.FALLOC_FL_KEEP_SIZE, offset, length);
         while (result < 0 && Libc.LastError == Errno.EINTR);
         return result < 0 ? Libc.LastError : Errno.None;
+    }
+
+    private static FileDescriptor? TryOpen(string path, int flags)
+    {
+        int fd;
+        do
+            fd = Fcntl.open(path, flags);
+        while (fd < 0 && Libc.LastError == Errno.EINTR);
+        return fd < 0 ? null : FileDescriptor.Adopt(fd);
+    }
+
+    /// <summary>The same block device, opened so that nobody can mount or claim it, and only if nobody has (O_EXCL, open(2)).
+    /// With other files the flag means nothing that is defined, so it comes when the kind is known.</summary>
+    private static FileDescriptor Claimed(FileDescriptor device, string path, int flags)
+    {
+        FileDescriptor? claimed = TryOpen($"/proc/self/fd/{device.Number}", flags | Fcntl.O_EXCL);
+        if (claimed is null)
+        {
+            Errno errno = Libc.LastError;
+            throw errno == Errno.EBUSY
+                ? new LinuxException(errno, $"open {path}", "it is mounted, or something else has claimed it")
+                : new LinuxException(errno, $"open {path}");
+        }
+
+        device.Dispose();
+        return claimed;
     }
 
     /// <summary>Kernels before 6.1, and some file systems, do not say: a page is enough for all that are common.</summary>

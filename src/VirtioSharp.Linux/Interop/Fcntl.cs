@@ -15,6 +15,7 @@ internal static unsafe partial class Fcntl
     public const short F_WRLCK = 1;
     public const int O_RDONLY = 0;
     public const int O_RDWR = 2;
+    public const int O_EXCL = 0x80;
     public const int O_NONBLOCK = 0x800;
     public const int O_CLOEXEC = 0x80000;
     public const int FALLOC_FL_KEEP_SIZE = 1;
