@@ -235,15 +235,10 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <returns>Whether that was all.</returns>
     private static bool Consume(ref Slot slot, int bytes)
     {
-        Span<IoVector> buffers = MemoryMarshal.Cast<IoBuffer, IoVector>(slot.Operation!.Buffers);
-        int buffer = slot.Buffer;
-        long left = bytes;
-        for (; buffer < buffers.Length && left >= buffers[buffer].Length; buffer++)
-            left -= buffers[buffer].Length;
-        if (left > 0)
-            buffers[buffer] = buffers[buffer].Skip((nint)left);
-        slot = slot with { Buffer = buffer, Offset = slot.Offset + bytes };
-        return buffer == buffers.Length;
+        Span<IoVector> rest = MemoryMarshal.Cast<IoBuffer, IoVector>(slot.Operation!.Buffers)[slot.Buffer..];
+        int done = IoVector.Consume(rest, bytes);
+        slot = slot with { Buffer = slot.Buffer + done, Offset = slot.Offset + bytes };
+        return done == rest.Length;
     }
 
     private bool IsBusyWith(int queue)

@@ -16,4 +16,18 @@ public readonly struct IoVector(nint address, nint length)
 
     /// <summary>What is left of it behind the first <paramref name="bytes"/>.</summary>
     public IoVector Skip(nint bytes) => new(Address + bytes, Length - bytes);
+
+    /// <summary>Leaves behind what has been moved, which may end inside of a buffer: that one begins later then.</summary>
+    /// <param name="buffers">What was to be moved.</param>
+    /// <param name="bytes">How much was.</param>
+    /// <returns>How many buffers are done.</returns>
+    public static int Consume(Span<IoVector> buffers, nint bytes)
+    {
+        int done = 0;
+        for (; done < buffers.Length && bytes >= buffers[done].Length; done++)
+            bytes -= buffers[done].Length;
+        if (bytes > 0)
+            buffers[done] = buffers[done].Skip(bytes);
+        return done;
+    }
 }

@@ -90,16 +90,15 @@ public sealed unsafe class StorageFile : IDisposable
     {
         fixed (IoVector* first = buffers)
         {
-            IoVector* next = first, end = first + buffers.Length;
-            while (next < end)
+            for (int done = 0; done < buffers.Length;)
             {
-                nint done = SysUio.preadv2(Descriptor, next, Batch(next, end), offset, 0);
-                if (done == 0)
+                nint moved = SysUio.preadv2(Descriptor, first + done, Math.Min(buffers.Length - done, SysUio.IOV_MAX), offset, 0);
+                if (moved == 0)
                     return Errno.ENODATA;
-                if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
+                if (moved < 0 && Libc.LastError is var errno and not Errno.EINTR)
                     return errno;
-                offset += Math.Max(done, 0);
-                Consume(ref next, done);
+                offset += Math.Max(moved, 0);
+                done += IoVector.Consume(buffers[done..], Math.Max(moved, 0));
             }
         }
 
@@ -116,16 +115,15 @@ public sealed unsafe class StorageFile : IDisposable
         int flags = stable ? SysUio.RWF_DSYNC : 0;
         fixed (IoVector* first = buffers)
         {
-            IoVector* next = first, end = first + buffers.Length;
-            while (next < end)
+            for (int done = 0; done < buffers.Length;)
             {
-                nint done = SysUio.pwritev2(Descriptor, next, Batch(next, end), offset, flags);
-                if (done == 0)
+                nint moved = SysUio.pwritev2(Descriptor, first + done, Math.Min(buffers.Length - done, SysUio.IOV_MAX), offset, flags);
+                if (moved == 0)
                     return Errno.ENOSPC;
-                if (done < 0 && Libc.LastError is var errno and not Errno.EINTR)
+                if (moved < 0 && Libc.LastError is var errno and not Errno.EINTR)
                     return errno;
-                offset += Math.Max(done, 0);
-                Consume(ref next, done);
+                offset += Math.Max(moved, 0);
+                done += IoVector.Consume(buffers[done..], Math.Max(moved, 0));
             }
         }
 
@@ -198,17 +196,6 @@ public sealed unsafe class StorageFile : IDisposable
         bool says = SysStat.statx(descriptor, &empty, SysStat.AT_EMPTY_PATH, SysStat.STATX_DIOALIGN, &facts) == 0
             && (facts.Mask & SysStat.STATX_DIOALIGN) != 0 && facts.DirectMemoryAlignment > 0 && facts.DirectOffsetAlignment > 0;
         return says ? ((int)facts.DirectMemoryAlignment, (int)facts.DirectOffsetAlignment) : (Page, Page);
-    }
-
-    private static int Batch(IoVector* next, IoVector* end) => (int)Math.Min(end - next, SysUio.IOV_MAX);
-
-    /// <summary>Leaves behind what has been moved, which may end inside of a buffer.</summary>
-    private static void Consume(ref IoVector* next, nint done)
-    {
-        for (; done > 0 && done >= next->Length; next++)
-            done -= next->Length;
-        if (done > 0)
-            *next = next->Skip(done);
     }
 
     /// <summary>The lock belongs to this open file, not to the process, and ends with it (F_OFD_SETLK, fcntl(2)).</summary>
