@@ -175,7 +175,7 @@ public sealed class FileBackendTests : IDisposable
         using var disk = new FileDisk(Path, log: log);
         disk.Driver.Write(0, new byte[4096]);
 
-        using (OtherFile.EmptyPipe(disk.File.Descriptor.Number))
+        using (OtherFile.Pipe(disk.File.Descriptor.Number))
             Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
 
         Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
@@ -189,7 +189,7 @@ public sealed class FileBackendTests : IDisposable
     {
         using var disk = new FileDisk(Path, direct: true);
 
-        using (OtherFile.EmptyPipe(disk.File.Descriptor.Number))
+        using (OtherFile.Pipe(disk.File.Descriptor.Number))
             Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
 
         Assert.Equal(BlockOutcome.Done, disk.Ask(BlockRequest.Flush()));

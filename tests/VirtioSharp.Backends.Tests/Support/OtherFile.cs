@@ -6,23 +6,32 @@ namespace VirtioSharp.Backends.Tests.Support;
 /// <summary>Puts another open file under a descriptor's number for a while: the kernel's own refusals, where a failing disk would be needed.</summary>
 internal sealed unsafe partial class OtherFile : IDisposable
 {
-    private readonly int _number;
-    private readonly FileDescriptor _original, _writer;
+    private const int O_CLOEXEC = 0x80000;
 
-    private OtherFile(int number, FileDescriptor other, FileDescriptor writer)
+    private readonly int _number;
+    private readonly FileDescriptor _original;
+
+    private OtherFile(int number, FileDescriptor other)
     {
-        (_number, _original, _writer) = (number, FileDescriptor.Adopt(Duplicate(number)), writer);
+        (_number, _original) = (number, FileDescriptor.Adopt(Duplicate(number)));
         Assert.Equal(number, Duplicate(other.Number, number));
     }
 
-    /// <summary>A pipe that never has anything: it cannot be flushed (EINVAL), and reads from it do not wait (EAGAIN).</summary>
-    public static OtherFile EmptyPipe(int number)
+    /// <summary>A pipe, which cannot be flushed (EINVAL).</summary>
+    public static OtherFile Pipe(int number)
     {
-        const int O_NONBLOCK = 0x800, O_CLOEXEC = 0x80000;
         int* ends = stackalloc int[2];
-        Assert.Equal(0, Pipe(ends, O_NONBLOCK | O_CLOEXEC));
-        using FileDescriptor reader = FileDescriptor.Adopt(ends[0]);
-        return new OtherFile(number, reader, FileDescriptor.Adopt(ends[1]));
+        Assert.Equal(0, OpenPipe(ends, O_CLOEXEC));
+        using FileDescriptor reader = FileDescriptor.Adopt(ends[0]), writer = FileDescriptor.Adopt(ends[1]);
+        return new OtherFile(number, reader);
+    }
+
+    /// <summary>A file whose reads take their time and may not: an io_uring ends them with EAGAIN, a system call reads it.</summary>
+    public static OtherFile NonBlocking(int number)
+    {
+        const int O_NONBLOCK = 0x800;
+        using FileDescriptor memory = FileDescriptor.Adopt(OpenFile("/proc/self/smaps", O_NONBLOCK | O_CLOEXEC));
+        return new OtherFile(number, memory);
     }
 
     /// <summary>Puts the file back.</summary>
@@ -30,7 +39,6 @@ internal sealed unsafe partial class OtherFile : IDisposable
     {
         Assert.Equal(_number, Duplicate(_original.Number, _number));
         _original.Dispose();
-        _writer.Dispose();
     }
 
     [LibraryImport("libc", EntryPoint = "dup")]
@@ -39,6 +47,9 @@ internal sealed unsafe partial class OtherFile : IDisposable
     [LibraryImport("libc", EntryPoint = "dup2")]
     private static partial int Duplicate(int from, int to);
 
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int OpenFile(string path, int flags);
+
     [LibraryImport("libc", EntryPoint = "pipe2")]
-    private static partial int Pipe(int* ends, int flags);
+    private static partial int OpenPipe(int* ends, int flags);
 }
