@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace VirtioSharp.Cli;
 
 /// <summary>What <c>vio</c> ends with, the same for every command.</summary>
@@ -14,4 +16,7 @@ internal static class ExitCode
 
     /// <summary>The daemon to be checked could not be reached.</summary>
     public const int Unreachable = 3;
+
+    /// <summary>A signal ended it before it was done: what a shell would say.</summary>
+    public static int Of(PosixSignal signal) => 128 + (signal == PosixSignal.SIGINT ? 2 : 15);
 }

@@ -76,20 +76,23 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
-    public async Task A_check_that_is_ended_takes_its_daemon_along()
+    public async Task A_check_that_is_ended_leaves_neither_its_daemon_nor_its_directory_behind()
     {
-        string script = _directory["daemon"];
-        await File.WriteAllTextAsync(script, $"echo $$ > '{_directory["id"]}'; exec '{VioProcess.Program}' serve rng --socket-path $1", TestContext.Current.CancellationToken);
-        string command = $"/bin/sh '{script}' {{socket}}";
-        await using VioProcess check = VioProcess.Start("check", "--socket-path", SocketPath, "--device", "rng", "--exec", command);
-        while (!File.Exists(SocketPath))
+        string script = _directory["daemon"], id = _directory["id"];
+        await File.WriteAllTextAsync(script, $"echo $$ > '{id}.new'; mv '{id}.new' '{id}'; exec '{VioProcess.Program}' serve rng --socket-path $1", TestContext.Current.CancellationToken);
+        await using VioProcess check = VioProcess.StartProgram("/usr/bin/env",
+            [$"TMPDIR={_directory.Path}", VioProcess.Program, "check", "--device", "rng", "--exec", $"/bin/sh '{script}' {{socket}}"]);
+        while (!File.Exists(id) && !check.HasExited)
             await Task.Delay(10, TestContext.Current.CancellationToken);
-        int daemon = int.Parse(await File.ReadAllTextAsync(_directory["id"], TestContext.Current.CancellationToken), System.Globalization.CultureInfo.InvariantCulture);
+        int daemon = int.Parse(await File.ReadAllTextAsync(id, TestContext.Current.CancellationToken), System.Globalization.CultureInfo.InvariantCulture);
+        Assert.Single(Directory.GetDirectories(_directory.Path, "vio-*"));
 
-        await check.EndByAsync(VioProcess.SigTerm);
+        Ending ending = await check.EndByAsync(VioProcess.SigTerm);
 
-        while (Directory.Exists($"/proc/{daemon}"))
-            await Task.Delay(10, TestContext.Current.CancellationToken);
+        Assert.Equal((128 + VioProcess.SigTerm, ""), (ending.ExitCode, ending.Errors));
+        Assert.Matches(@"\n[0-9]+ passed, 0 failed, [0-9]+ skipped\n$", ending.Output);
+        Assert.Empty(Directory.GetDirectories(_directory.Path, "vio-*"));
+        Assert.False(Directory.Exists($"/proc/{daemon}"));
     }
 
     [Fact]

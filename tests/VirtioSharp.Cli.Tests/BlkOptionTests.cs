@@ -46,6 +46,8 @@ public sealed class BlkOptionTests : IDisposable
         Assert.Equal(0, run.ExitCode);
         Assert.Contains("vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", run.Output, StringComparison.Ordinal);
         Assert.Contains("vhost-user-blk-pci", run.Output, StringComparison.Ordinal);
+        Assert.Contains("[default: writeback]", run.Output, StringComparison.Ordinal);
+        Assert.Contains("[default: sync]", run.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -109,7 +111,10 @@ public sealed class BlkOptionTests : IDisposable
     [InlineData("block size 1000", "--null", "1000", "--block-size", "1000")]
     [InlineData("block size 0", "--null", "1M", "--block-size", "0")]
     [InlineData("serial", "--null", "1M", "--serial", "longer than twenty characters")]
-    [InlineData("--cache", "--null", "1M", "--cache", "sometimes")]
+    [InlineData("'sometimes' not recognized. Must be one of: 'writeback' 'writethrough' 'none'", "--null", "1M", "--cache", "sometimes")]
+    [InlineData("'io-uring' not recognized. Must be one of: 'sync' 'io_uring'", "--null", "1M", "--aio", "io-uring")]
+    [InlineData("0 bytes are no whole number of blocks of 512; give another size", "--null", "0")]
+    [InlineData("K, M, G, T or P", "--null", "1E")]
     public async Task A_mistake_is_a_usage_error(string part, params string[] options)
     {
         Ending run = await VioProcess.RunAsync(["serve", "blk", "--socket-path", _directory["sock"], .. options]);

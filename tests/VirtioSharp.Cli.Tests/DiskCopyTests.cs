@@ -1,3 +1,11 @@
+using System.Runtime.InteropServices;
+using VirtioSharp.Core.Device;
+using VirtioSharp.Core.Queues;
+using VirtioSharp.Linux;
+using VirtioSharp.Spec;
+using VirtioSharp.Spec.Block;
+using VirtioSharp.VhostUser.BackEnd;
+
 namespace VirtioSharp.Cli.Tests;
 
 /// <summary><c>vio read blk</c> and <c>vio write blk</c> against a real <c>vio serve blk</c>.</summary>
@@ -105,6 +113,21 @@ public sealed class DiskCopyTests : IDisposable
         Refusals.AssertOneLine(await RunAsync(command.Split(' ')), exitCode, about);
     }
 
+    [Theory]
+    [InlineData("read --hex")]
+    [InlineData("write --input /dev/zero")]
+    public async Task A_daemon_that_claims_more_sectors_than_can_be_is_named(string command)
+    {
+        using var server = new VhostUserServer(new BoastfulDisk(), UnixListener.Listen(_directory["s"], nonBlocking: true));
+        Task serving = Task.Run(server.Run, TestContext.Current.CancellationToken);
+
+        Ending run = await RunAsync(command.Split(' '));
+
+        server.Stop();
+        await serving;
+        Refusals.AssertOneLine(run, 1, $"the disk says that it has {BoastfulDisk.Sectors} sectors");
+    }
+
     private async Task<VioProcess> ServeAsync(string disk = "disk", string socket = "s", params string[] options)
     {
         VioProcess vio = VioProcess.Start(["serve", "blk", "--socket-path", _directory[socket], "--blk-file", _directory[disk], .. options]);
@@ -113,4 +136,20 @@ public sealed class DiskCopyTests : IDisposable
     }
 
     private Task<Ending> RunAsync(params string[] arguments) => VioProcess.RunAsync([arguments[0], "blk", "--socket-path", _directory["s"], .. arguments[1..]]);
+
+    /// <summary>A block device that claims more bytes than 64 bits can count.</summary>
+    private sealed class BoastfulDisk : VirtioDevice
+    {
+        public const ulong Sectors = (1UL << 55) + 1;
+
+        public override DeviceTraits Traits { get; } = new(DeviceId.Block, Features.None, new QueueTraits("request", MaxSize: 1024)) { ConfigurationSize = BlockConfiguration.Size };
+
+        public override void ReadConfiguration(int offset, Span<byte> destination)
+        {
+            var space = new BlockConfiguration { Capacity = Sectors };
+            MemoryMarshal.AsBytes(new ReadOnlySpan<BlockConfiguration>(in space)).Slice(offset, destination.Length).CopyTo(destination);
+        }
+
+        public override void OnChain(int queue, scoped ref DeviceChain chain) => throw new InvalidOperationException("nothing is to be read or written here");
+    }
 }

@@ -55,6 +55,7 @@ public sealed class ProxyTests : IDisposable
     [Theory]
     [InlineData("{}", "holds no sessions of 'vio proxy --trace'")]
     [InlineData("no json", "holds no sessions of 'vio proxy --trace'")]
+    [InlineData("""{ "kind": "vhost-user sessions, version 1", "listen": "p", "connect": "c", "sessions": [] }""", "has no sessions")]
     [InlineData(null, "cannot be traced")]
     public async Task A_file_that_is_none_of_these_is_refused_in_a_line(string? content, string refusal)
     {

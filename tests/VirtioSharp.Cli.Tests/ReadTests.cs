@@ -118,6 +118,10 @@ public sealed class ReadTests : IDisposable
         Refusals.AssertOneLine(await reader.EndAsync(), 1, _directory["sock"], "has closed the connection");
     }
 
+    [Fact]
+    public async Task A_file_without_a_name_is_said_in_one_line() =>
+        Refusals.AssertOneLine(await ReadAsync("--bytes", "10", "--output", ""), 2, "--output");
+
     [Theory]
     [InlineData("--bytes 0", 2, "--bytes 0")]
     [InlineData("--bytes many", 2, "many")]

@@ -21,17 +21,17 @@ internal static class BlkBench
             return 1;
         }
 
-        DirectoryInfo here = Directory.CreateTempSubdirectory("vio-"), memory = MemoryDirectory();
+        DirectoryInfo here = Directory.CreateTempSubdirectory("vio-"), storage = StorageDirectory(), memory = MemoryDirectory();
         try
         {
             Console.WriteLine($"4 KiB random reads, kIOPS, {rounds} rounds in turn: median (min–max); ratio is ours ÷ QEMU's, round by round");
             Measure(rounds, 20_000, here, vio, "null", ["--null", $"{FileBytes}", .. serveOptions], $"driver=null-co,read-zeroes=on,size={FileBytes}");
-            foreach ((string name, DirectoryInfo directory) in ((string, DirectoryInfo)[])[("page cache", here), ("tmpfs", memory)])
+            foreach ((string name, DirectoryInfo directory) in ((string, DirectoryInfo)[])[("page cache", storage), ("tmpfs", memory)])
             {
                 string ours = MakeDisk(directory, "ours"), theirs = MakeDisk(directory, "theirs");
                 foreach (string aio in (string[])["threads", "io_uring"])
                     Measure(rounds, 20_000, here, vio, $"{name}; ours sync, QEMU's {aio}", ["--blk-file", ours, .. serveOptions], $"driver=file,aio={aio},filename={theirs}");
-                if (directory == here)
+                if (directory == storage)
                     foreach (string aio in (string[])["sync", "io_uring"])
                         Measure(rounds, 1000, here, vio, $"past the page cache; ours {aio}, QEMU's io_uring", ["--blk-file", ours, "--cache", "none", "--aio", aio, .. serveOptions], $"driver=file,cache.direct=on,aio=io_uring,filename={theirs}");
             }
@@ -41,6 +41,7 @@ internal static class BlkBench
         finally
         {
             here.Delete(recursive: true);
+            storage.Delete(recursive: true);
             memory.Delete(recursive: true);
         }
     }
@@ -93,6 +94,9 @@ internal static class BlkBench
             file.Write(piece);
         return path;
     }
+
+    /// <summary>Where the checkout is: a temporary directory may be in memory.</summary>
+    private static DirectoryInfo StorageDirectory() => Directory.CreateDirectory($"artifacts/vio-bench-{Environment.ProcessId}");
 
     private static DirectoryInfo MemoryDirectory() => Directory.CreateDirectory($"/dev/shm/vio-bench-{Environment.ProcessId}");
 }

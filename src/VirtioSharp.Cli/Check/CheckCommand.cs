@@ -102,9 +102,10 @@ internal sealed class CheckCommand
             if (command is not null)
                 RefuseWhatIsNoSocket(path);
             using DaemonCommand? daemon = command is null ? null : new DaemonCommand(command, path);
-            // The runtime ends the process at once; what we started goes first.
-            using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, _ => daemon?.Kill());
-            using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, _ => daemon?.Kill());
+            // The case under way is finished, as it may have to put a disk's sector back, and what we made goes with us.
+            int? ended = null;
+            using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
+            using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, End);
             var options = new CheckOptions
             {
                 SocketPath = path,
@@ -114,7 +115,19 @@ internal sealed class CheckCommand
                 Dangerous = arguments.GetValue(_dangerous),
                 Daemon = daemon,
             };
-            return Run(options, groups, format);
+            return Run(options, groups, format, () => ended);
+
+            void End(PosixSignalContext context)
+            {
+                if (ended is not null)
+                {
+                    daemon?.Kill(); // asked again: now the runtime ends the process at once
+                    return;
+                }
+
+                ended = ExitCode.Of(context.Signal);
+                context.Cancel = true;
+            }
         }
         finally
         {
@@ -122,7 +135,7 @@ internal sealed class CheckCommand
         }
     }
 
-    private static int Run(CheckOptions options, CheckGroup[] groups, CheckFormat format)
+    private static int Run(CheckOptions options, CheckGroup[] groups, CheckFormat format, Func<int?> ended)
     {
         using ICheckReport report = ICheckReport.Of(format);
         var run = new CheckRun(options);
@@ -135,6 +148,8 @@ internal sealed class CheckCommand
                 failed |= result.Verdict == Verdict.Fail;
                 CheckGroup group = groups.First(one => one.Cases.Contains(result.Case));
                 report.Add(group, result, ++done, total);
+                if (ended() is not null)
+                    break;
             }
         }
         catch (UnreachableException unreachable)
@@ -144,7 +159,7 @@ internal sealed class CheckCommand
         }
 
         report.Finish();
-        return failed ? ExitCode.Failure : ExitCode.Success;
+        return ended() ?? (failed ? ExitCode.Failure : ExitCode.Success);
     }
 
     /// <summary>A daemon makes its socket in place of an old one, and of nothing else.</summary>

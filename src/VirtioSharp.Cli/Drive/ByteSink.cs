@@ -28,6 +28,8 @@ internal sealed class ByteSink : IDisposable
     /// <exception cref="UserException">It cannot go there.</exception>
     public static ByteSink Create(string? output, bool hex, OutputFormat format)
     {
+        if (output is "")
+            throw new UserException("--output: give the name of a file, or - for standard output", ExitCode.Usage);
         string? path = output is null or "-" ? null : output;
         if (hex && (path is not null || format == OutputFormat.Json))
             throw new UserException("--hex is for standard output and text: leave out --output and --format", ExitCode.Usage);

@@ -18,12 +18,14 @@ internal static class DiskRange
     }
 
     /// <summary>How many bytes a disk has from there on.</summary>
-    /// <exception cref="UserException">It ends before.</exception>
+    /// <exception cref="UserException">It ends before, or claims to be larger than any disk.</exception>
     public static long RoomAt(long offset, ulong sectors)
     {
-        ulong bytes = sectors * BlockLayout.SectorBytes;
-        return (ulong)offset <= bytes
-            ? (long)(bytes - (ulong)offset)
+        if (sectors > long.MaxValue / BlockLayout.SectorBytes)
+            throw new UserException($"the disk says that it has {sectors} sectors, which is more than can be: do not trust this daemon");
+        long bytes = (long)sectors * BlockLayout.SectorBytes;
+        return offset <= bytes
+            ? bytes - offset
             : throw new UserException($"--offset {offset}: the disk has {bytes} bytes");
     }
 }

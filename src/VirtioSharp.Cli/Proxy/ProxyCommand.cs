@@ -38,27 +38,29 @@ internal static class ProxyCommand
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using VhostUserProxy proxy = Listen(listen, connect);
         using CancellationTokenRegistration stop = end.Token.Register(proxy.Stop);
-        var saved = new SessionTrace(listen, connect);
+        // Only what will be written is kept: a proxy may run for weeks.
+        SessionTrace? saved = trace is null ? null : new SessionTrace(listen, connect);
         Action<int, ProxiedMessage> show = format == OutputFormat.Json ? ProxyLines.WriteJson : ProxyLines.WriteText;
         int session = 0;
         proxy.SessionBegan = number =>
         {
             session = number;
-            saved.Begin(number, DateTimeOffset.Now);
+            saved?.Begin(number, DateTimeOffset.Now);
             if (format == OutputFormat.Text)
                 Console.WriteLine($"session {number}: a front-end connected");
         };
         proxy.MessagePassed = message =>
         {
-            saved.Add(message);
+            saved?.Add(message);
             show(session, message);
         };
         proxy.SessionEnded = over =>
         {
-            saved.End(over);
+            saved?.End(over);
             if (format == OutputFormat.Text)
                 ProxyLines.WriteEnd(over);
-            Save(saved, trace);
+            if (saved is not null)
+                Save(saved, trace!);
             if (once)
                 proxy.Stop();
         };
@@ -85,10 +87,8 @@ internal static class ProxyCommand
         }
     }
 
-    private static void Save(SessionTrace saved, FileInfo? file)
+    private static void Save(SessionTrace saved, FileInfo file)
     {
-        if (file is null)
-            return;
         try
         {
             saved.Write(file.FullName);

@@ -26,8 +26,11 @@ internal static class ProxyLines
     {
         string agreed = session.ProtocolFeatures is { } protocol ? $"; protocol: {ProtocolFeatureSheet.Describe(protocol)}" : "";
         string features = session.Features is { } accepted ? $"; features: {accepted}" : "";
-        Console.WriteLine($"session {session.Number} ended: {session.Ended ?? "the front-end left in good order"}{features}{agreed}");
+        Console.WriteLine($"session {session.Number} ended: {Ending(session.Ended)}{features}{agreed}");
     }
+
+    /// <summary>Why a session ended, null standing for no reason but that it was over.</summary>
+    public static string Ending(string? ended) => ended ?? "the front-end left in good order";
 
     /// <summary>Who sent it to whom; a second line of dashes for the back-end's own socket.</summary>
     private static string Way(ProxiedMessage message) => (message.Sender, message.IsBackEndChannel) switch

@@ -12,6 +12,8 @@ namespace VirtioSharp.Cli.Serve;
 /// <summary>The block device.</summary>
 internal sealed class ServedBlk : IServedDevice
 {
+    private const string Writeback = "writeback", Writethrough = "writethrough", None = "none", Sync = "sync", IoUring = "io_uring";
+
     private readonly Option<FileInfo?> _file = new("--blk-file")
     {
         Description = "The disk: a raw image or a block device. What is in it is never looked at, so it is never taken for another format",
@@ -42,11 +44,11 @@ internal sealed class ServedBlk : IServedDevice
         DefaultValueFactory = _ => 1024,
     };
 
-    private readonly Option<CacheMode> _cache = new("--cache")
+    private readonly Option<string> _cache = new("--cache")
     {
         Description = "writeback: what is written is safe after a flush. writethrough: at once, unless the driver sets it otherwise. none: as writeback, but past the host's page cache",
         HelpName = "MODE",
-        DefaultValueFactory = _ => CacheMode.Writeback,
+        DefaultValueFactory = _ => Writeback,
     };
 
     private readonly Option<string> _serial = new("--serial")
@@ -63,26 +65,19 @@ internal sealed class ServedBlk : IServedDevice
         DefaultValueFactory = _ => 512,
     };
 
-    private readonly Option<AioEngine> _aio = new("--aio")
+    private readonly Option<string> _aio = new("--aio")
     {
         Description = "sync: each request waits for the file, which is quickest where the page cache has it. io_uring: requests wait together; for --cache none",
         HelpName = "ENGINE",
-        DefaultValueFactory = _ => AioEngine.Sync,
+        DefaultValueFactory = _ => Sync,
     };
 
     private UringBackend? _uring;
 
-    private enum AioEngine
+    public ServedBlk()
     {
-        Sync,
-        Io_Uring,
-    }
-
-    private enum CacheMode
-    {
-        Writeback,
-        Writethrough,
-        None,
+        _cache.AcceptOnlyFromAmong(Writeback, Writethrough, None);
+        _aio.AcceptOnlyFromAmong(Sync, IoUring);
     }
 
     public string Name => "blk";
@@ -112,13 +107,13 @@ internal sealed class ServedBlk : IServedDevice
             throw new UserException("give either --blk-file FILE or --null SIZE, as in: vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", ExitCode.Usage);
         int blockSize = arguments.GetValue(_blockSize);
         bool isReadOnly = arguments.GetValue(_readOnly);
-        CacheMode cache = arguments.GetValue(_cache);
+        string cache = arguments.GetValue(_cache)!;
         IBlockBackend backend = file is null ? new NullBackend(Bytes(size!))
-            : Open(file.FullName, new StorageMode(!isReadOnly, cache == CacheMode.None) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio), log);
+            : Open(file.FullName, new StorageMode(!isReadOnly, cache == None) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio) == IoUring, log);
         _uring = backend as UringBackend;
-        string what = file is null ? $"--null {size}" : $"--blk-file {file.FullName}";
+        (string what, string remedy) = file is null ? ($"--null {size}", "give another size") : ($"--blk-file {file.FullName}", "make it longer with truncate(1)");
         if (backend.Length == 0 || backend.Length % (ulong)Math.Max(blockSize, 1) != 0)
-            throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; make it longer with truncate(1), or choose another --block-size");
+            throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; {remedy}, or choose another --block-size", file is null ? ExitCode.Usage : ExitCode.Failure);
         try
         {
             return new BlockDevice(backend, new BlockDeviceOptions
@@ -127,7 +122,7 @@ internal sealed class ServedBlk : IServedDevice
                 QueueSize = entries,
                 BlockSize = blockSize,
                 IsReadOnly = isReadOnly,
-                Writeback = cache != CacheMode.Writethrough,
+                Writeback = cache != Writethrough,
                 Serial = arguments.GetValue(_serial)!,
             });
         }
@@ -139,14 +134,14 @@ internal sealed class ServedBlk : IServedDevice
 
     public void OnConnected(EventLoop loop) => _uring?.Join(loop);
 
-    private static IBlockBackend Open(string path, StorageMode mode, AioEngine engine, ILogger log)
+    private static IBlockBackend Open(string path, StorageMode mode, bool uring, ILogger log)
     {
         try
         {
             StorageFile file = OpenPatiently(path, mode);
             if (!file.IsLocked && !mode.Shared)
                 log.DiskNotLocked(path);
-            return engine == AioEngine.Sync ? new FileBackend(file, log) : new UringBackend(file, log);
+            return uring ? new UringBackend(file, log) : new FileBackend(file, log);
         }
         catch (LinuxException refused) when (refused.Call == "io_uring_setup")
         {
@@ -200,6 +195,6 @@ internal sealed class ServedBlk : IServedDevice
         int shift = 10 * (unit + 1);
         return ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) && number <= (ulong)long.MaxValue >> shift
             ? number << shift
-            : throw new UserException($"--null {size}: give a number of bytes, with K, M, G or T behind it if you like", ExitCode.Usage);
+            : throw new UserException($"--null {size}: give a number of bytes, with K, M, G, T or P behind it if you like", ExitCode.Usage);
     }
 }

@@ -42,9 +42,9 @@ internal static class TraceCommand
     {
         TracedSessions saved = SessionTrace.Read(file);
         TracedSession session = (number is null ? saved.Sessions.LastOrDefault() : saved.Sessions.Find(session => session.Number == number))
-            ?? throw new UserException($"{file} has no session {number}: it has {saved.Sessions.Count}");
+            ?? throw new UserException(saved.Sessions.Count == 0 ? $"{file} has no sessions" : $"{file} has no session {number}: it has {saved.Sessions.Count}");
         string picture = $"front-end ── {saved.Listen} ── vio proxy ── {saved.Connect} ── back-end: session {session.Number} of {saved.Sessions.Count}, {session.Started:u}\n"
-            + $"it ended: {session.Ended ?? "the front-end left in good order"}";
+            + $"it ended: {ProxyLines.Ending(session.Ended)}";
         WalkOutput.Write(SessionWalk.Of(session), picture, format);
         return ExitCode.Success;
     }
