@@ -4,7 +4,7 @@ using Xunit;
 
 namespace VirtioSharp.Fuzz.Tests;
 
-/// <summary>A few seconds of fuzzing of each end of each ring, from the seeds in the repository.</summary>
+/// <summary>A few seconds of fuzzing of each end of each ring and of the vhost-user back-end, from the seeds in the repository.</summary>
 public sealed class SmokeTests
 {
     [Theory]
@@ -18,6 +18,9 @@ public sealed class SmokeTests
     [InlineData("driver-packed")]
     [Proves("Hostile device", "in process")]
     public Task Whatever_a_device_writes_the_driver_gives_out_what_is_in_flight_or_stops(string target) => FindsNothing(target);
+
+    [Fact]
+    public Task Whatever_a_front_end_sends_the_next_one_is_served() => FindsNothing("vhost-user");
 
     private static async Task FindsNothing(string target)
     {
