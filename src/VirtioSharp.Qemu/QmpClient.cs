@@ -113,11 +113,24 @@ public sealed class QmpClient : IAsyncDisposable
 
     private async Task NegotiateAsync(CancellationToken cancellationToken)
     {
-        string greeting = await _reader.ReadLineAsync(cancellationToken).ConfigureAwait(false)
+        string greeting = await ReadGreetingAsync(cancellationToken).ConfigureAwait(false)
             ?? throw new QmpException("QEMU closed its QMP connection without a greeting: is somebody else connected?");
         Greeting = Parse(greeting).GetProperty("QMP");
         _reading = ReadAsync();
         await ExecuteAsync("qmp_capabilities", cancellationToken: cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>A QEMU that ends while we wait closes its socket, or resets it when it had not yet taken our connection.</summary>
+    private async Task<string?> ReadGreetingAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _reader.ReadLineAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (IOException)
+        {
+            throw Gone();
+        }
     }
 
     private async Task SendAsync(ReadOnlyMemory<byte> line, CancellationToken cancellationToken)

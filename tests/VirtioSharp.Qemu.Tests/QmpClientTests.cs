@@ -1,3 +1,5 @@
+using VirtioSharp.Linux;
+
 namespace VirtioSharp.Qemu.Tests;
 
 public class QmpClientTests
@@ -79,5 +81,17 @@ public class QmpClientTests
         QmpException error = await Assert.ThrowsAsync<QmpException>(() => QmpClient.ConnectAsync("/nowhere/qmp", Cancel));
 
         Assert.Contains("no QMP at /nowhere/qmp", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_QEMU_that_ends_before_it_takes_the_connection_is_gone()
+    {
+        using TemporaryDirectory directory = new();
+        UnixListener monitor = UnixListener.Listen(directory["qmp"]);
+        Task<QmpClient> connecting = QmpClient.ConnectAsync(directory["qmp"], Cancel);
+
+        monitor.Dispose(); // the kernel resets who still waits to be accepted
+
+        await Assert.ThrowsAsync<QmpException>(() => connecting);
     }
 }
