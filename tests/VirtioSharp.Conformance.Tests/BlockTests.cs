@@ -197,21 +197,9 @@ public sealed class BlockTests
     {
         await using Rig rig = await Rig.OpenAsync(way, disk);
         using var driver = rig.Drive<BlockDriver>(new VirtioBlock());
-        var random = new Random(1);
-        byte[] model = new byte[Disk.Sectors * 512];
 
-        for (int i = 0; i < 30; i++)
-        {
-            int sectors = random.Next(1, i % 5 == 0 ? 128 : 4) * 8, sector = random.Next(0, (Disk.Sectors - sectors) / 8) * 8;
-            Span<byte> data = model.AsSpan(sector * 512, sectors * 512);
-            random.NextBytes(data);
-            driver.Write((ulong)sector, data);
-            byte[] read = new byte[data.Length];
-            driver.Read((ulong)sector, read);
-            Assert.True(data.SequenceEqual(read));
-        }
+        byte[] model = Scribble.Over(driver, Disk.Sectors, unit: 8, usual: 4, longest: 128);
 
-        driver.Flush();
         Assert.True(model.AsSpan().SequenceEqual(disk.Contents(rig)));
         Assert.Equal((ulong)Disk.Sectors, driver.Capacity);
         Assert.Equal(disk.Properties.Contains("4096", StringComparison.Ordinal) ? 4096 : 512, driver.Properties.BlockSize);

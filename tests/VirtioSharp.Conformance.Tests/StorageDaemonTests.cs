@@ -33,21 +33,9 @@ public sealed class StorageDaemonTests
         await using StorageDaemon daemon = await StorageDaemon.StartAsync(Sectors, ",writable=on,num-queues=4");
         using VhostUserFrontEnd frontEnd = daemon.Connect(new() { Withheld = withheld });
         using var driver = new BlockDriver(frontEnd, new() { MaxQueues = frontEnd.QueueCount });
-        var random = new Random(1);
-        byte[] model = new byte[Sectors * 512];
 
-        for (int i = 0; i < 30; i++)
-        {
-            int sectors = random.Next(1, i % 5 == 0 ? 1024 : 32), sector = random.Next(0, Sectors - sectors);
-            Span<byte> data = model.AsSpan(sector * 512, sectors * 512);
-            random.NextBytes(data);
-            driver.Write((ulong)sector, data);
-            byte[] read = new byte[data.Length];
-            driver.Read((ulong)sector, read);
-            Assert.True(data.SequenceEqual(read));
-        }
+        byte[] model = Scribble.Over(driver, Sectors, unit: 1, usual: 32, longest: 1024);
 
-        driver.Flush();
         Assert.True(model.AsSpan().SequenceEqual(File.ReadAllBytes(daemon.Disk)));
         Assert.Equal((ulong)Sectors, driver.Capacity);
         Assert.Equal((withheld & ProtocolFeatures.Mq) == 0 ? 4 : 1, driver.QueueCount);

@@ -81,10 +81,7 @@ public sealed class InflightTests : IDisposable
         var device = new KeepingDevice();
         using var served = new ServedDevice(device);
         using FrontEnd frontEnd = served.Connect();
-        using FileDescriptor file = Prepare(frontEnd);
-        Start(frontEnd, file, isNew: false);
-        Offer(2);
-        WaitTaken(device, 2);
+        HaveTwoTaken(frontEnd, device);
 
         frontEnd.Do(FrontEndRequest.ResetDevice);
 
@@ -104,10 +101,7 @@ public sealed class InflightTests : IDisposable
         var device = new KeepingDevice();
         using var served = new ServedDevice(device);
         using FrontEnd frontEnd = served.Connect();
-        using FileDescriptor file = Prepare(frontEnd);
-        Start(frontEnd, file, isNew: false);
-        Offer(2);
-        WaitTaken(device, 2);
+        HaveTwoTaken(frontEnd, device);
 
         if (statusFirst) // as QEMU 7.2 does
             frontEnd.Do(FrontEndRequest.SetStatus, Wire.U64(0));
@@ -127,10 +121,7 @@ public sealed class InflightTests : IDisposable
         var device = new KeepingDevice();
         using var served = new ServedDevice(device);
         using FrontEnd frontEnd = served.Connect();
-        using FileDescriptor file = Prepare(frontEnd);
-        Start(frontEnd, file, isNew: false);
-        Offer(2);
-        WaitTaken(device, 2);
+        HaveTwoTaken(frontEnd, device);
         Assert.Equal(2u, frontEnd.StopRing(_ring));
 
         device.Keeps = false;
@@ -218,6 +209,15 @@ public sealed class InflightTests : IDisposable
 
     private static void WaitTaken(KeepingDevice device, int requests) =>
         Assert.True(SpinWait.SpinUntil(() => device.Taken == requests, Patience.Limit));
+
+    /// <summary>The ring runs, and the device has taken two requests that it keeps.</summary>
+    private void HaveTwoTaken(FrontEnd frontEnd, KeepingDevice device)
+    {
+        using FileDescriptor file = Prepare(frontEnd);
+        Start(frontEnd, file, isNew: false);
+        Offer(2);
+        WaitTaken(device, 2);
+    }
 
     private FileDescriptor Prepare(FrontEnd frontEnd, bool negotiate = true)
     {

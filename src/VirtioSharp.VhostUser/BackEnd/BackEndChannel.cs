@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using VirtioSharp.Linux;
 using VirtioSharp.VhostUser.Protocol;
 
@@ -16,10 +15,11 @@ internal sealed class BackEndChannel(FileDescriptor descriptor) : IDisposable
     /// <summary>Sends CONFIG_CHANGE. One that cannot be sent is the front-end's loss, not the device's.</summary>
     public bool SendConfigChange()
     {
-        var header = new MessageHeader((uint)BackEndRequest.ConfigChange, MessageFlags.Version1, 0);
+        Span<byte> message = stackalloc byte[MessageHeader.Bytes];
+        MessageHeader.Compose(message, (uint)BackEndRequest.ConfigChange, MessageFlags.Version1, []);
         try
         {
-            return _socket.SendWithFds(MemoryMarshal.AsBytes(new ReadOnlySpan<MessageHeader>(in header)), []) == MessageHeader.Bytes;
+            return _socket.SendWithFds(message, []) == MessageHeader.Bytes;
         }
         catch (LinuxException)
         {

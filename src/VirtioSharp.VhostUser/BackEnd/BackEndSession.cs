@@ -15,12 +15,6 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// </remarks>
 internal sealed class BackEndSession : IDisposable
 {
-    /// <summary>VHOST_USER_F_PROTOCOL_FEATURES: this bit is between front-end and back-end, the driver never sees it.</summary>
-    private const ulong ProtocolFeaturesBit = 1UL << 30;
-
-    /// <summary>VHOST_F_LOG_ALL: so is this; it says that pages are to be logged.</summary>
-    private const ulong LogAllBit = 1UL << 26;
-
     private readonly UnixSocket _socket;
     private readonly DeviceHost _host;
     private readonly ILogger _log;
@@ -50,7 +44,7 @@ internal sealed class BackEndSession : IDisposable
     }
 
     private FeatureSet OfferedFeatures => _host.DeviceFeatures
-        | new FeatureSet((_offeredProtocol & ProtocolFeatures.LogShmfd) != 0 ? ProtocolFeaturesBit | LogAllBit : ProtocolFeaturesBit);
+        | new FeatureSet((_offeredProtocol & ProtocolFeatures.LogShmfd) != 0 ? VhostUserFeatures.Protocol | VhostUserFeatures.LogAll : VhostUserFeatures.Protocol);
 
     /// <summary>Reads and obeys what has arrived.</summary>
     /// <returns>False when the front-end has closed the connection.</returns>
@@ -157,10 +151,10 @@ internal sealed class BackEndSession : IDisposable
             throw new TransportException($"SET_FEATURES accepts {unoffered}, which was not offered: the front-end passes on what the guest accepted from it. Switch the feature off on the device's command line");
 
         // Without the bit there is no SET_VRING_ENABLE: rings are enabled from the start.
-        if ((value & ProtocolFeaturesBit) == 0)
+        if ((value & VhostUserFeatures.Protocol) == 0)
             _rings.EnableAll();
-        _memory.SetLogging((value & LogAllBit) != 0);
-        bool negotiated = _rings.Negotiate(accepted - new FeatureSet(ProtocolFeaturesBit | LogAllBit)); // before any ring runs with the old ones
+        _memory.SetLogging((value & VhostUserFeatures.LogAll) != 0);
+        bool negotiated = _rings.Negotiate(accepted - new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll)); // before any ring runs with the old ones
         return _rings.Resume() && negotiated;
     }
 

@@ -8,9 +8,6 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <summary>The message at hand: what it carries, taken out with its rules checked, and the way to answer it.</summary>
 internal sealed class IncomingMessage(UnixSocket socket) : IDisposable
 {
-    /// <summary>"No descriptor" in the u64 of SET_VRING_KICK, _CALL, _ERR; the ring's index is below.</summary>
-    private const ulong NoFd = 1 << 8;
-
     private readonly MessageReader _reader = new(socket);
 
     public MessageRule Rule => _reader.Rule;
@@ -37,7 +34,7 @@ internal sealed class IncomingMessage(UnixSocket socket) : IDisposable
     /// <summary>Its eventfd, or null when it says that it has none.</summary>
     public EventFd? TakeEventFd()
     {
-        if ((Read<ulong>() & NoFd) == 0)
+        if (!Read<VringFd>().HasNone)
             return TakeOnlyEventFd();
         return Fds.Count == 0 ? null : throw new TransportException($"{Rule.Name} says it has no file descriptor, but came with one");
     }
@@ -60,10 +57,7 @@ internal sealed class IncomingMessage(UnixSocket socket) : IDisposable
     public void Reply(ReadOnlySpan<byte> payload, params ReadOnlySpan<FileDescriptor> fds)
     {
         Span<byte> message = stackalloc byte[MessageHeader.Bytes + MessageRule.MaxPayload];
-        message = message[..(MessageHeader.Bytes + payload.Length)];
-        var header = new MessageHeader((uint)Request, MessageFlags.Version1 | MessageFlags.Reply, (uint)payload.Length);
-        MemoryMarshal.Write(message, in header);
-        payload.CopyTo(message[MessageHeader.Bytes..]);
+        message = MessageHeader.Compose(message, (uint)Request, MessageFlags.Version1 | MessageFlags.Reply, payload);
 
         // A reply always fits into the socket's buffer, unless the peer leaves hundreds unread.
         int sent = socket.SendWithFds(message, fds);

@@ -1,6 +1,7 @@
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Linux;
+using VirtioSharp.Spec.Split;
 using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.BackEnd;
@@ -8,13 +9,13 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <summary>The memory in which all rings note what is in flight. The front-end keeps it for us while we are dead ("Inflight I/O tracking").</summary>
 internal sealed class InflightBuffer : IDisposable
 {
-    private readonly MappedRegion _mapping;
+    private readonly SharedFile _shared;
     private readonly InflightDescription _description;
 
-    private InflightBuffer(MappedRegion mapping, InflightDescription description) => (_mapping, _description) = (mapping, description);
+    private InflightBuffer(SharedFile shared, InflightDescription description) => (_shared, _description) = (shared, description);
 
     /// <summary>Whether it is safe from being cut short under us.</summary>
-    public bool IsSealed { get; private init; }
+    public bool IsSealed => _shared.IsSealed;
 
     /// <summary>Makes the memory, all zeros: nothing is in flight.</summary>
     /// <returns>What to tell the front-end, and the file to send it.</returns>
@@ -51,22 +52,15 @@ internal sealed class InflightBuffer : IDisposable
                 throw new TransportException($"SET_INFLIGHT_FD: mmap size = {description.MmapSize}, but {description.NumQueues} queues of {description.QueueSize} need {needed} bytes");
             if (description.MmapOffset % 8 != 0)
                 throw new TransportException($"SET_INFLIGHT_FD: mmap offset = 0x{description.MmapOffset:x} is not aligned to 8");
-            try
-            {
-                bool isSealed = MemFd.TrySealShrink(file);
-                return new InflightBuffer(MappedRegion.Map(file, description.MmapOffset, description.MmapSize), description) { IsSealed = isSealed };
-            }
-            catch (LinuxException refused)
-            {
-                throw new TransportException($"SET_INFLIGHT_FD: mmap size = {description.MmapSize}, mmap offset = 0x{description.MmapOffset:x}: {refused.Message}", refused);
-            }
+            string claim = $"SET_INFLIGHT_FD: mmap size = {description.MmapSize}, mmap offset = 0x{description.MmapOffset:x}";
+            return new InflightBuffer(SharedFile.Map(file, description.MmapOffset, description.MmapSize, claim), description);
         }
     }
 
     /// <summary>The part of one ring.</summary>
     /// <exception cref="QueueException">It has none, or the format has changed to one that needs more.</exception>
     public InflightRegion RegionOf(int ring, bool packed) => Find(ring, packed)
-        ?? throw new QueueException($"ring {ring} has no part in the in-flight memory of {_mapping.Length} bytes for {_description.NumQueues} queues of {_description.QueueSize}");
+        ?? throw new QueueException($"ring {ring} has no part in the in-flight memory of {_shared.Mapping.Length} bytes for {_description.NumQueues} queues of {_description.QueueSize}");
 
     /// <summary>Nothing of one ring is in flight any more.</summary>
     public void Forget(int ring, bool packed) => Find(ring, packed)?.Clear();
@@ -74,18 +68,18 @@ internal sealed class InflightBuffer : IDisposable
     private InflightRegion? Find(int ring, bool packed)
     {
         int bytes = InflightRegion.BytesOf(_description.QueueSize, packed);
-        return ring < _description.NumQueues && (ulong)(ring + 1) * (ulong)bytes <= _mapping.Length
-            ? new InflightRegion(_mapping.Address + ring * bytes, _description.QueueSize)
+        return ring < _description.NumQueues && (ulong)(ring + 1) * (ulong)bytes <= _shared.Mapping.Length
+            ? new InflightRegion(_shared.Mapping.Address + ring * bytes, _description.QueueSize)
             : null;
     }
 
-    public void Dispose() => _mapping.Dispose();
+    public void Dispose() => _shared.Mapping.Dispose();
 
     private static void MustBePossible(string message, InflightDescription description, int queues)
     {
         if (description.NumQueues == 0 || description.NumQueues > queues)
             throw new TransportException($"{message}: num queues = {description.NumQueues}, the device has {queues}");
-        if (description.QueueSize is 0 or > 32768)
-            throw new TransportException($"{message}: queue size = {description.QueueSize} is not in 1…32768");
+        if (description.QueueSize is 0 or > SplitLayout.MaxQueueSize)
+            throw new TransportException($"{message}: queue size = {description.QueueSize} is not in 1…{SplitLayout.MaxQueueSize}");
     }
 }

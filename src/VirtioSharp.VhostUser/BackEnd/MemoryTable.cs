@@ -42,15 +42,9 @@ internal sealed class MemoryTable : IDisposable
         {
             if (region.Size == 0 || region.Size - 1 > ulong.MaxValue - region.GuestAddress || region.Size - 1 > ulong.MaxValue - region.UserAddress)
                 throw new TransportException($"memory region at 0x{region.GuestAddress:x}: size = 0x{region.Size:x} is empty or wraps");
-            try
-            {
-                bool isSealed = MemFd.TrySealShrink(file);
-                return new Slot(region, MappedRegion.Map(file, region.MmapOffset, region.Size), isSealed);
-            }
-            catch (LinuxException refused)
-            {
-                throw new TransportException($"memory region at 0x{region.GuestAddress:x}, size = 0x{region.Size:x}, mmap offset = 0x{region.MmapOffset:x}: {refused.Message}", refused);
-            }
+            string claim = $"memory region at 0x{region.GuestAddress:x}, size = 0x{region.Size:x}, mmap offset = 0x{region.MmapOffset:x}";
+            SharedFile shared = SharedFile.Map(file, region.MmapOffset, region.Size, claim);
+            return new Slot(region, shared.Mapping, shared.IsSealed);
         }
     }
 

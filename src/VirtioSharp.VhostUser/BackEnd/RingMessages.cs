@@ -10,8 +10,8 @@ internal sealed class RingMessages(IncomingMessage message, RingSet rings)
     /// <summary>The ring of a message that starts with its index.</summary>
     private Vring Ring => Find(message.Read<uint>());
 
-    /// <summary>The ring of a message that has its index in the lowest byte.</summary>
-    private Vring RingOfFd => Find(message.Read<byte>());
+    /// <summary>The ring of a message that gives it a descriptor.</summary>
+    private Vring RingOfFd => Find(message.Read<VringFd>().Index);
 
     /// <returns>Whether it could be granted; null when the message is none of these.</returns>
     public bool? Obey()

@@ -10,16 +10,15 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <remarks>It logs while F_LOG_ALL is negotiated and there is a log, whichever comes first. Each change moves the device over, whole.</remarks>
 internal sealed class SharedMemory(DeviceHost host) : IDisposable
 {
-    private MappedRegion? _log;
+    private SharedFile? _log;
     private EventFd? _logged;
     private bool _wantsLog;
-    private bool _isLogSealed = true;
 
     /// <summary>The regions that the front-end has shared.</summary>
     public MemoryTable Table { get; } = new();
 
     /// <summary>Whether all of it, the log included, is safe from being cut short under us.</summary>
-    public bool IsSealed => Table.IsSealed && _isLogSealed;
+    public bool IsSealed => Table.IsSealed && _log?.IsSealed != false;
 
     private bool IsLogging => _wantsLog && _log is not null;
 
@@ -28,7 +27,7 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
     public void Replace(List<MemoryTable.Slot> slots)
     {
         if (IsLogging)
-            MustHoldAll(_log!.Length, MemoryTable.LastOf(slots));
+            MustHoldAll(_log!.Mapping.Length, MemoryTable.LastOf(slots));
         Table.Replace(slots, _ => Apply());
     }
 
@@ -38,12 +37,12 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
     /// <exception cref="TransportException">It is not there, or too small for all of memory. The old log stays in force.</exception>
     public void SetLog(LogDescription description, FileDescriptor file)
     {
-        MappedRegion log = Map(description, file);
-        MappedRegion? old = _log;
+        SharedFile log = Map(description, file);
+        SharedFile? old = _log;
         _log = log;
         if (_wantsLog)
             Apply();
-        old?.Dispose();
+        old?.Mapping.Dispose();
     }
 
     /// <summary>SET_LOG_FD: the front-end would like to know that pages were noted.</summary>
@@ -60,7 +59,7 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
         if (on == _wantsLog)
             return;
         if (on && _log is not null)
-            MustHoldAll(_log.Length, Table.Last);
+            MustHoldAll(_log.Mapping.Length, Table.Last);
         _wantsLog = on;
         if (_log is not null)
             Apply();
@@ -71,28 +70,20 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
     {
         host.SetMemory(MemoryMap.Empty);
         Table.Dispose();
-        _log?.Dispose();
+        _log?.Mapping.Dispose();
         _logged?.Dispose();
     }
 
-    private void Apply() => host.SetMemory(Table.Map, IsLogging ? new DirtyLog(_log!.Address, _log.Length, Table.Map, () => _logged?.Signal()) : null);
+    private void Apply() => host.SetMemory(Table.Map, IsLogging ? new DirtyLog(_log!.Mapping.Address, _log.Mapping.Length, Table.Map, () => _logged?.Signal()) : null);
 
-    private MappedRegion Map(LogDescription description, FileDescriptor file)
+    private SharedFile Map(LogDescription description, FileDescriptor file)
     {
         using (file)
         {
             if (description.MmapOffset % 8 != 0)
                 throw new TransportException($"SET_LOG_BASE: offset = 0x{description.MmapOffset:x} is not aligned to 8");
             MustHoldAll(description.MmapSize, Table.Last);
-            try
-            {
-                _isLogSealed = MemFd.TrySealShrink(file);
-                return MappedRegion.Map(file, description.MmapOffset, description.MmapSize);
-            }
-            catch (LinuxException refused)
-            {
-                throw new TransportException($"SET_LOG_BASE: size = {description.MmapSize}, offset = 0x{description.MmapOffset:x}: {refused.Message}", refused);
-            }
+            return SharedFile.Map(file, description.MmapOffset, description.MmapSize, $"SET_LOG_BASE: size = {description.MmapSize}, offset = 0x{description.MmapOffset:x}");
         }
     }
 

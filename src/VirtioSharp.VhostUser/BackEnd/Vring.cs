@@ -3,6 +3,7 @@ using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Linux;
+using VirtioSharp.Spec.Split;
 using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.BackEnd;
@@ -52,8 +53,8 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
 
     public void SetSize(uint size)
     {
-        if (size is 0 or > 32768)
-            throw new TransportException($"ring {Index}: num = {size} is not in 1…32768");
+        if (size is 0 or > SplitLayout.MaxQueueSize)
+            throw new TransportException($"ring {Index}: num = {size} is not in 1…{SplitLayout.MaxQueueSize}");
         Size = (int)size;
     }
 

@@ -7,9 +7,6 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 /// <summary>One connection to a back-end, and what was agreed on when it was made; a back-end that is started again gets a new one.</summary>
 internal sealed class BackEndLink : IDisposable
 {
-    /// <summary>VHOST_USER_F_PROTOCOL_FEATURES: between front-end and back-end, not the driver's business.</summary>
-    public const ulong ProtocolFeaturesBit = 1UL << 30;
-
     /// <summary>A ring's number has 8 bits in SET_VRING_KICK, _CALL and _ERR. Back-ends that claim more are known.</summary>
     private const int MaxRings = 256;
 
@@ -22,7 +19,7 @@ internal sealed class BackEndLink : IDisposable
     public ProtocolFeatures Protocol { get; private set; }
 
     /// <summary>Whether the back-end knows protocol features at all, and with them SET_VRING_ENABLE.</summary>
-    public bool HasProtocolFeatures => (Offer.Features.Low & ProtocolFeaturesBit) != 0;
+    public bool HasProtocolFeatures => (Offer.Features.Low & VhostUserFeatures.Protocol) != 0;
 
     /// <summary>Whether the back-end has been shown the memory for as long as the connection lasts (ADD_MEM_REG).</summary>
     public bool KnowsMemory { get; set; }
@@ -52,7 +49,7 @@ internal sealed class BackEndLink : IDisposable
 
     /// <summary>The features that the driver accepted, and what keeps rings disabled until they are enabled.</summary>
     public void SetFeatures(FeatureSet accepted) =>
-        Channel.Send(FrontEndRequest.SetFeatures, accepted.Low | (Offer.Features.Low & ProtocolFeaturesBit));
+        Channel.Send(FrontEndRequest.SetFeatures, accepted.Low | (Offer.Features.Low & VhostUserFeatures.Protocol));
 
     /// <summary>Returns when the back-end has seen all that was sent, acknowledged or not.</summary>
     public void Barrier()
@@ -68,7 +65,7 @@ internal sealed class BackEndLink : IDisposable
         ulong features = Channel.Ask<ulong>(FrontEndRequest.GetFeatures), protocol = 0;
         int? queues = null;
         ulong? slots = null;
-        if ((features & ProtocolFeaturesBit) != 0)
+        if ((features & VhostUserFeatures.Protocol) != 0)
         {
             protocol = Channel.Ask<ulong>(FrontEndRequest.GetProtocolFeatures);
             Protocol = (ProtocolFeatures)protocol & accepted;

@@ -85,7 +85,7 @@ internal sealed class BackEndRequests : IDisposable
 
     private void Obey(MessageHeader header, bool acknowledges)
     {
-        if ((header.Flags & MessageFlags.VersionMask) != MessageFlags.Version1 || (header.Flags & MessageFlags.Reply) != 0)
+        if (!header.IsVersion1 || header.IsReply)
             throw Wrong($"flags = 0x{(uint)header.Flags:x} of the back-end's request {header.Request}: not a request of version 1");
         if (header.Request != (uint)BackEndRequest.ConfigChange)
             throw Wrong($"the back-end's request {header.Request} belongs to a protocol feature that was not negotiated");
@@ -99,8 +99,8 @@ internal sealed class BackEndRequests : IDisposable
     private void Acknowledge(uint request)
     {
         Span<byte> reply = stackalloc byte[MessageHeader.Bytes + sizeof(ulong)];
-        MemoryMarshal.Write(reply, new MessageHeader(request, MessageFlags.Version1 | MessageFlags.Reply, sizeof(ulong)));
-        reply[MessageHeader.Bytes..].Clear();
+        ReadOnlySpan<byte> done = [0, 0, 0, 0, 0, 0, 0, 0];
+        MessageHeader.Compose(reply, request, MessageFlags.Version1 | MessageFlags.Reply, done);
         try
         {
             _socket.SendWithFds(reply, []);

@@ -140,9 +140,7 @@ internal sealed class FrontEndChannel : IDisposable
     {
         ThrowIfFailed();
         Span<byte> message = stackalloc byte[MessageHeader.Bytes + MessageRule.MaxPayload];
-        message = message[..(MessageHeader.Bytes + payload.Length)];
-        MemoryMarshal.Write(message, new MessageHeader((uint)request, flags, (uint)payload.Length));
-        payload.CopyTo(message[MessageHeader.Bytes..]);
+        message = MessageHeader.Compose(message, (uint)request, flags, payload);
         try
         {
             _socket.SendAllWithFds(message, fds, _timeout);

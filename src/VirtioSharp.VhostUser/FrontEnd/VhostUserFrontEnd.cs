@@ -19,7 +19,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <summary>What a driver is not shown: bit 30 is the protocol's, bit 26 is for migration, and an eventfd carries no data.
     /// A ring cannot be reset alone.</summary>
     private static readonly FeatureSet Hidden =
-        new FeatureSet(BackEndLink.ProtocolFeaturesBit) | FeatureSet.Bit(26) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset;
+        new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset;
 
     private readonly string? _path;
     private readonly VhostUserFrontEndOptions _options;

@@ -21,6 +21,22 @@ internal readonly struct MessageHeader(uint request, MessageFlags flags, uint si
     public readonly uint Request = request;
     public readonly MessageFlags Flags = flags;
     public readonly uint Size = size;
+
+    /// <summary>Whether it is of the only version there is.</summary>
+    public bool IsVersion1 => (Flags & MessageFlags.VersionMask) == MessageFlags.Version1;
+
+    /// <summary>Whether it says that it answers something.</summary>
+    public bool IsReply => (Flags & MessageFlags.Reply) != 0;
+
+    /// <summary>Writes a whole message into a buffer that has room for it, or more.</summary>
+    /// <returns>The message.</returns>
+    public static Span<byte> Compose(Span<byte> into, uint request, MessageFlags flags, ReadOnlySpan<byte> payload)
+    {
+        into = into[..(Bytes + payload.Length)];
+        MemoryMarshal.Write(into, new MessageHeader(request, flags, (uint)payload.Length));
+        payload.CopyTo(into[Bytes..]);
+        return into;
+    }
 }
 
 /// <summary>The second word of a header.</summary>

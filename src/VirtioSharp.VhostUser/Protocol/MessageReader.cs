@@ -78,9 +78,9 @@ internal sealed class MessageReader(UnixSocket socket) : IDisposable
     {
         Header = MemoryMarshal.Read<MessageHeader>(_bytes);
         string name = MessageFacts.NameOf(Header.Request);
-        if ((Header.Flags & MessageFlags.VersionMask) != MessageFlags.Version1)
+        if (!Header.IsVersion1)
             throw new TransportException($"flags = 0x{(uint)Header.Flags:x} of {name}: the version is not 1");
-        if ((Header.Flags & MessageFlags.Reply) != 0)
+        if (Header.IsReply)
             throw new TransportException($"flags = 0x{(uint)Header.Flags:x} of {name}: a reply, where a request was due");
         if (!MessageRule.TryGet(Header.Request, out MessageRule rule))
             throw new TransportException($"{name} is not implemented here, and its feature was not offered");

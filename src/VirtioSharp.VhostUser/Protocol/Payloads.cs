@@ -27,6 +27,17 @@ internal readonly struct VringAddress(uint index, uint flags, ulong descriptor, 
     public readonly ulong Log = log;
 }
 
+/// <summary>The u64 of SET_VRING_KICK, _CALL and _ERR: a ring, and whether a descriptor comes along.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly struct VringFd(ulong value)
+{
+    private readonly ulong _value = value;
+
+    public uint Index => (uint)(_value & 0xFF);
+
+    public bool HasNone => (_value & 0x100) != 0;
+}
+
 /// <summary>One region of guest memory: in SET_MEM_TABLE, ADD_MEM_REG, REM_MEM_REG.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal readonly record struct MemoryRegionPayload(ulong GuestAddress, ulong Size, ulong UserAddress, ulong MmapOffset);
@@ -56,4 +67,26 @@ internal readonly struct ConfigHeader(uint offset, uint size, uint flags)
     public readonly uint Offset = offset;
     public readonly uint Size = size;
     public readonly uint Flags = flags;
+}
+
+/// <summary>SET_LOG_BASE: where the log of dirty pages lies in its file. The bit of guest address 0 is the first.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly struct LogDescription(ulong mmapSize, ulong mmapOffset)
+{
+    public const int Bytes = 16;
+
+    public readonly ulong MmapSize = mmapSize;
+    public readonly ulong MmapOffset = mmapOffset;
+}
+
+/// <summary>The buffer for in-flight tracking: GET_INFLIGHT_FD, SET_INFLIGHT_FD. 20 bytes of fields, 24 on the wire.</summary>
+[StructLayout(LayoutKind.Sequential, Size = Bytes)]
+internal readonly struct InflightDescription(ulong mmapSize, ulong mmapOffset, ushort numQueues, ushort queueSize)
+{
+    public const int Bytes = 24;
+
+    public readonly ulong MmapSize = mmapSize;
+    public readonly ulong MmapOffset = mmapOffset;
+    public readonly ushort NumQueues = numQueues;
+    public readonly ushort QueueSize = queueSize;
 }

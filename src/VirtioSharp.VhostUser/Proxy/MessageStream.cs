@@ -67,7 +67,7 @@ internal sealed class MessageStream(UnixSocket socket) : IDisposable
                 return StreamOutcome.Closed;
             _have += received;
             if (!IsBroken && _have == MessageHeader.Bytes)
-                IsBroken = (Header.Flags & MessageFlags.VersionMask) != MessageFlags.Version1 || Header.Size > MaxPayload;
+                IsBroken = !Header.IsVersion1 || Header.Size > MaxPayload;
             if (IsBroken)
                 return Give(StreamOutcome.Bytes);
         }

@@ -44,7 +44,7 @@ internal static class MessageText
         (FrontEndRequest.SetVringEndian, 8) => [Line($"ring {U32(payload)}: {(U32(payload[4..]) != 0 ? "big" : "little")}-endian")],
         (FrontEndRequest.SetVringAddr, 40) => Addresses(payload),
         (FrontEndRequest.SetVringKick or FrontEndRequest.SetVringCall or FrontEndRequest.SetVringErr, 8) =>
-            [Line($"ring {U64(payload) & 0xFF}{((U64(payload) & 0x100) != 0 ? ", no descriptor" : "")}")],
+            [RingOfFd(MemoryMarshal.Read<VringFd>(payload))],
         (FrontEndRequest.VringKick, 8) => [Line($"ring {U32(payload)}")],
         (FrontEndRequest.GetConfig or FrontEndRequest.SetConfig, >= 12) => Configuration(payload, withBytes: request == FrontEndRequest.SetConfig),
         (FrontEndRequest.GetInflightFd or FrontEndRequest.SetInflightFd, >= 20) => [Inflight(payload)],
@@ -90,10 +90,12 @@ internal static class MessageText
         [
             Line($"ring {address.Index}: descriptors 0x{address.Descriptor:x}, available 0x{address.Available:x}, used 0x{address.Used:x}"),
         ];
-        if ((address.Flags & 1) != 0)
+        if ((address.Flags & VringAddress.LogFlag) != 0)
             lines.Add(Line($"logged: the used ring is at 0x{address.Log:x} in guest memory"));
         return lines;
     }
+
+    private static string RingOfFd(VringFd ring) => Line($"ring {ring.Index}{(ring.HasNone ? ", no descriptor" : "")}");
 
     /// <summary>A split ring's next available index; of a packed one also the next used, each with its wrap counter in bit 15.</summary>
     private static string Base(ReadOnlySpan<byte> payload)
@@ -106,17 +108,20 @@ internal static class MessageText
 
     private static List<string> Configuration(ReadOnlySpan<byte> payload, bool withBytes)
     {
-        List<string> lines = [Line($"offset {U32(payload)}, size {U32(payload[4..])}, flags {U32(payload[8..])}")];
-        if (withBytes && payload.Length > 12)
-            lines.Add(Hex(payload[12..]));
+        var header = MemoryMarshal.Read<ConfigHeader>(payload);
+        List<string> lines = [Line($"offset {header.Offset}, size {header.Size}, flags {header.Flags}")];
+        if (withBytes && payload.Length > ConfigHeader.Bytes)
+            lines.Add(Hex(payload[ConfigHeader.Bytes..]));
         return lines;
     }
 
     private static string Inflight(ReadOnlySpan<byte> payload)
     {
-        ushort queues = MemoryMarshal.Read<ushort>(payload[16..]);
-        ushort size = MemoryMarshal.Read<ushort>(payload[18..]);
-        return Line($"{queues} queues of {size} entries, {Bytes(U64(payload))} at offset 0x{U64(payload[8..]):x}");
+        Span<byte> padded = stackalloc byte[InflightDescription.Bytes]; // some send it without its padding
+        padded.Clear();
+        payload[..Math.Min(payload.Length, padded.Length)].CopyTo(padded);
+        var description = MemoryMarshal.Read<InflightDescription>(padded);
+        return Line($"{description.NumQueues} queues of {description.QueueSize} entries, {Bytes(description.MmapSize)} at offset 0x{description.MmapOffset:x}");
     }
 
     private static List<string> Iotlb(ReadOnlySpan<byte> payload)

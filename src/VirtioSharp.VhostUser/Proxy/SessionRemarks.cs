@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using VirtioSharp.Spec;
+using VirtioSharp.Spec.Split;
 using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.Proxy;
@@ -8,8 +9,6 @@ namespace VirtioSharp.VhostUser.Proxy;
 /// <remarks>It judges by the specification and by what front-ends are known to do. It is told each message when it has been passed on.</remarks>
 internal sealed class SessionRemarks
 {
-    private const ulong ProtocolFeaturesBit = 1UL << 30;
-
     private readonly HashSet<uint> _started = [];
     private readonly HashSet<uint> _enabled = [];
     private FeatureSet? _offered;
@@ -39,7 +38,7 @@ internal sealed class SessionRemarks
             remarks.Add($"request {header.Request} is not in the specification");
         else
             Gate(header, facts, payload, fds, remarks);
-        if ((header.Flags & MessageFlags.Reply) != 0)
+        if (header.IsReply)
             remarks.Add("the REPLY flag is set in a request");
         if ((header.Flags & MessageFlags.NeedReply) != 0 && (_protocol & ProtocolFeatures.ReplyAck) == 0)
             remarks.Add("NEED_REPLY is set, but REPLY_ACK was not agreed on: nobody will answer");
@@ -76,7 +75,7 @@ internal sealed class SessionRemarks
         if ((facts.Requires & ~_protocol) != 0)
             remarks.Add($"{facts.Name} belongs to {ProtocolFeatureSheet.Describe(facts.Requires)}, which was not agreed on");
         bool saysNone = (FrontEndRequest)header.Request is FrontEndRequest.SetVringKick or FrontEndRequest.SetVringCall or FrontEndRequest.SetVringErr
-            && payload.Length == 8 && (MemoryMarshal.Read<ulong>(payload) & 0x100) != 0;
+            && payload.Length == 8 && MemoryMarshal.Read<VringFd>(payload).HasNone;
         bool isEmptyTable = (FrontEndRequest)header.Request == FrontEndRequest.SetMemTable && payload.Length >= 4 && MemoryMarshal.Read<uint>(payload) == 0;
         if (facts.HasFd && !saysNone && !isEmptyTable && fds == 0)
             remarks.Add($"{facts.Name} came without its file descriptor");
@@ -110,9 +109,10 @@ internal sealed class SessionRemarks
                 _regions--;
                 break;
             case FrontEndRequest.SetVringKick:
-                _started.Add((uint)value & 0xFF);
-                Index((uint)value & 0xFF, remarks);
-                Running((uint)value & 0xFF, remarks);
+                uint kicked = new VringFd(value).Index;
+                _started.Add(kicked);
+                Index(kicked, remarks);
+                Running(kicked, remarks);
                 break;
             case FrontEndRequest.SetVringEnable when (value >> 32) != 0:
                 _enabled.Add((uint)value);
@@ -133,11 +133,11 @@ internal sealed class SessionRemarks
 
     private void Accept(ulong accepted, List<string> remarks)
     {
-        Features = new FeatureSet(accepted & ~ProtocolFeaturesBit);
+        Features = new FeatureSet(accepted & ~VhostUserFeatures.Protocol);
         FeatureSet unoffered = new FeatureSet(accepted) - (_offered ?? new FeatureSet(accepted));
         if (!unoffered.IsEmpty)
             remarks.Add($"{unoffered} is accepted but was not offered: the front-end passes on what it offered to the guest itself; a strict back-end hangs up");
-        if (_offered is { } offered && offered.Has(FeatureSet.Bit(30)) && (accepted & ProtocolFeaturesBit) == 0)
+        if (_offered is { } offered && offered.Has(new FeatureSet(VhostUserFeatures.Protocol)) && (accepted & VhostUserFeatures.Protocol) == 0)
             remarks.Add("PROTOCOL_FEATURES(30) was offered and is not accepted: rings count as enabled from the start");
     }
 
@@ -163,14 +163,14 @@ internal sealed class SessionRemarks
 
     private static void Size(uint ring, uint size, List<string> remarks)
     {
-        if (size is 0 or > 32768)
-            remarks.Add($"ring {ring}: {size} entries are not in 1…32768");
+        if (size is 0 or > SplitLayout.MaxQueueSize)
+            remarks.Add($"ring {ring}: {size} entries are not in 1…{SplitLayout.MaxQueueSize}");
     }
 
     /// <summary>QEMU sends no memory table at all when none of the guest's RAM is shared, and no error: the guest waits for ever.</summary>
     private void Running(uint ring, List<string> remarks)
     {
-        bool needsEnable = (_offered ?? default).Has(FeatureSet.Bit(30));
+        bool needsEnable = (_offered ?? default).Has(new FeatureSet(VhostUserFeatures.Protocol));
         if (_regions > 0 || _saidNoMemory || !_started.Contains(ring) || (needsEnable && !_enabled.Contains(ring)))
             return;
         _saidNoMemory = true;
@@ -194,7 +194,7 @@ internal sealed class SessionRemarks
         {
             case FrontEndRequest.GetFeatures:
                 _offered = new FeatureSet(value);
-                if ((value & ProtocolFeaturesBit) == 0)
+                if ((value & VhostUserFeatures.Protocol) == 0)
                     remarks.Add("PROTOCOL_FEATURES(30) is not offered: QEMU 7.2 aborts with a vhost-user-rng, newer ones refuse it; there will be no CONFIG, MQ or REPLY_ACK");
                 break;
             case FrontEndRequest.GetProtocolFeatures:

@@ -1,0 +1,29 @@
+using VirtioSharp.Core.Errors;
+using VirtioSharp.Linux;
+
+namespace VirtioSharp.VhostUser.BackEnd;
+
+/// <summary>A part of a file that a front-end shares, mapped here.</summary>
+/// <param name="Mapping">Where.</param>
+/// <param name="IsSealed">Whether it is safe from being cut short under us.</param>
+internal sealed record SharedFile(MappedRegion Mapping, bool IsSealed)
+{
+    /// <summary>Seals the file if that is allowed, and maps a part of it.</summary>
+    /// <param name="file">Not closed.</param>
+    /// <param name="offset">Where the part starts.</param>
+    /// <param name="size">Its bytes.</param>
+    /// <param name="what">The front-end's claim, for the error.</param>
+    /// <exception cref="TransportException">The claim does not hold.</exception>
+    public static SharedFile Map(FileDescriptor file, ulong offset, ulong size, string what)
+    {
+        try
+        {
+            bool isSealed = MemFd.TrySealShrink(file);
+            return new SharedFile(MappedRegion.Map(file, offset, size), isSealed);
+        }
+        catch (LinuxException refused)
+        {
+            throw new TransportException($"{what}: {refused.Message}", refused);
+        }
+    }
+}
