@@ -49,11 +49,8 @@ internal sealed class ServeCommand
         DefaultValueFactory = _ => (int)VhostUserOptions.DefaultBusyPoll.TotalMicroseconds,
     };
 
-    private readonly Option<FileInfo?> _report = new("--report")
-    {
-        Description = "When a front-end leaves, write what was seen of it to this file as JSON",
-        HelpName = "FILE",
-    };
+    private readonly Option<FileInfo?> _report = FileOption.Create("--report",
+        "When a front-end leaves, write what was seen of it to this file as JSON");
 
     public static Command Create()
     {

@@ -27,6 +27,8 @@ public sealed class BlockDevice : VirtioDevice
     public BlockDevice(IBlockBackend backend, BlockDeviceOptions? options = null)
     {
         options ??= new BlockDeviceOptions();
+        BlockSpace.Check(options);
+        options = options with { BlockSize = Math.Max(options.BlockSize, backend.Traits.LogicalBlockSize) };
         _backend = backend;
         BlockSpace.WriteId(options.Serial, _id);
         _space = BlockSpace.Of(backend, options);

@@ -36,6 +36,10 @@ public sealed record BlockBackendTraits
     /// <summary>Whether zeroes may give storage back if the driver allows it.</summary>
     public bool CanUnmapZeroes { get; init; }
 
+    /// <summary>Bytes that offsets and lengths are multiples of, a power of two. The device shows no smaller block, and a back-end
+    /// refuses what a driver cuts smaller all the same.</summary>
+    public int LogicalBlockSize { get; init; } = 512;
+
     /// <summary>Bytes that are best kept together, a power of two: smaller writes cost a read.</summary>
     public int PhysicalBlockSize { get; init; } = 512;
 }
