@@ -81,6 +81,9 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
     bool INbdAsker.IsReading => _reads > 0;
 
     /// <inheritdoc/>
+    public void Resize(ulong length) => throw new NotSupportedException("the server says how long its export is; a longer one is seen when the connection is made anew");
+
+    /// <inheritdoc/>
     public void Submit(BlockOperation operation)
     {
         if (operation.Kind == BlockOperationKind.Flush)

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using System.Globalization;
+using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Backends.Block;
 using VirtioSharp.Backends.Nbd;
@@ -7,6 +7,7 @@ using VirtioSharp.Cli.Output;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
+using VirtioSharp.Spec.Block;
 
 namespace VirtioSharp.Cli.Serve;
 
@@ -105,6 +106,26 @@ internal sealed class ServedBlk : IServedDevice
 
     /// <summary>The disk was made longer or shorter: the driver is told.</summary>
     public Action<VirtioDevice>? OnHangUp => static device => ((BlockDevice)device).LookAtLength();
+
+    public ulong Resize(VirtioDevice device, ulong? bytes)
+    {
+        var disk = (BlockDevice)device;
+        if (bytes is { } length)
+            disk.Resize(length);
+        else
+            disk.LookAtLength();
+        return disk.Capacity * BlockLayout.SectorBytes;
+    }
+
+    public void Describe(VirtioDevice device, JsonObject status)
+    {
+        var disk = (BlockDevice)device;
+        status["bytes"] = disk.Capacity * BlockLayout.SectorBytes;
+        status["readOnly"] = disk.Traits.Features.Has(BlockFeatures.ReadOnly);
+        status["writeback"] = disk.IsWriteback;
+        if (_backend is NbdBackend nbd)
+            status["server"] = nbd.IsUp ? "connected" : "away";
+    }
 
     public VirtioDevice Create(ParseResult arguments, ILogger log)
     {
@@ -229,15 +250,6 @@ internal sealed class ServedBlk : IServedDevice
         }
     }
 
-    /// <summary>A number with a unit of 1024s behind it.</summary>
-    private static ulong Bytes(string size)
-    {
-        const string Units = "KMGTP";
-        int unit = size.Length == 0 ? -1 : Units.IndexOf(char.ToUpperInvariant(size[^1]), StringComparison.Ordinal);
-        string digits = unit < 0 ? size : size[..^1];
-        int shift = 10 * (unit + 1);
-        return ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) && number <= (ulong)long.MaxValue >> shift
-            ? number << shift
-            : throw new UserException($"--null {size}: give a number of bytes, with K, M, G, T or P behind it if you like", ExitCode.Usage);
-    }
+    private static ulong Bytes(string size) =>
+        ByteSize.TryParse(size, out ulong bytes) ? bytes : throw new UserException($"--null {size}: {ByteSize.Hint}", ExitCode.Usage);
 }
