@@ -1,6 +1,7 @@
 using System.CommandLine;
 using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Check;
+using VirtioSharp.Cli.Control;
 using VirtioSharp.Cli.Demo;
 using VirtioSharp.Cli.Drive;
 using VirtioSharp.Cli.Output;
@@ -47,6 +48,7 @@ internal static class Program
         var root = new RootCommand("VIRTIO for .NET: serve devices to virtual machines, and drive them without one.")
         {
             ServeCommand.Create(),
+            CtlCommand.Create(),
             ProbeCommand.Create(),
             CheckCommand.Create(),
             ReadCommand.Create(),

@@ -100,6 +100,12 @@ public enum Errno
     /// <summary>Not connected.</summary>
     ENOTCONN = 107,
 
+    /// <summary>The peer did not answer in time.</summary>
+    ETIMEDOUT = 110,
+
     /// <summary>Nobody listens there.</summary>
     ECONNREFUSED = 111,
+
+    /// <summary>Connecting has begun and goes on.</summary>
+    EINPROGRESS = 115,
 }

@@ -101,8 +101,9 @@ public sealed class BlkOptionTests : IDisposable
     }
 
     [Theory]
-    [InlineData("give either --blk-file FILE or --null SIZE")]
-    [InlineData("give either --blk-file FILE or --null SIZE", "--blk-file", "x", "--null", "1G")]
+    [InlineData("give either --blk-file FILE, --blk-uri URI or --null SIZE")]
+    [InlineData("--blk-file: the file's name is empty", "--blk-file", "")]
+    [InlineData("give either --blk-file FILE, --blk-uri URI or --null SIZE", "--blk-file", "x", "--null", "1G")]
     [InlineData("--null 1X", "--null", "1X")]
     [InlineData("--null 99999999999T", "--null", "99999999999T")]
     [InlineData("--num-queues", "--null", "1M", "--num-queues", "0")]

@@ -67,6 +67,16 @@ public sealed class FileBackend : IBlockBackend
     }
 
     /// <inheritdoc/>
+    public void Resize(ulong length)
+    {
+        if (!_file.Mode.Writable)
+            throw new NotSupportedException("the file is open for reading only");
+        if (_file.Kind != FileKind.Regular)
+            throw new NotSupportedException("a block device is resized by its own tools; afterwards ask for a resize without a size");
+        _file.SetLength(length);
+    }
+
+    /// <inheritdoc/>
     public void Submit(BlockOperation operation) => Complete(operation, Do(operation));
 
     /// <inheritdoc/>

@@ -55,6 +55,13 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <summary>Operations under way.</summary>
     public int InFlight { get; private set; }
 
+    /// <inheritdoc/>
+    public void Resize(ulong length)
+    {
+        FinishAll(); // a write under way would make a shorter file long again
+        _atOnce.Resize(length);
+    }
+
     /// <summary>Joins the loop in which the device lives. Without one, somebody calls <see cref="Pump"/>.</summary>
     public void Join(EventLoop loop)
     {

@@ -19,6 +19,9 @@ internal static partial class Logs
     [LoggerMessage(101, LogLevel.Warning, "--blk-file {Path}: its file system has no locks; see to it that no other program writes to it")]
     public static partial void DiskNotLocked(this ILogger log, string path);
 
+    [LoggerMessage(102, LogLevel.Information, "the disk has {Bytes} bytes now, as was asked on the control socket")]
+    public static partial void Resized(this ILogger log, ulong bytes);
+
     [LoggerMessage(100, LogLevel.Error, "--report {Path}: {Reason}; serving goes on")]
     public static partial void ReportNotWritten(this ILogger log, string path, string reason);
 }

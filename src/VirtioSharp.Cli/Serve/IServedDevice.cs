@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Linux;
@@ -39,4 +40,14 @@ internal interface IServedDevice
 
     /// <summary>What SIGHUP does to a device made here, on its own thread; null leaves the signal as it is.</summary>
     Action<VirtioDevice>? OnHangUp => null;
+
+    /// <summary>Gives a device made here another size, or looks how large it is now.</summary>
+    /// <returns>Its size, in bytes.</returns>
+    /// <exception cref="NotSupportedException">It cannot have another.</exception>
+    ulong Resize(VirtioDevice device, ulong? bytes) => throw new NotSupportedException($"a device '{Name}' has no size");
+
+    /// <summary>Adds what it has to say to its status.</summary>
+    void Describe(VirtioDevice device, JsonObject status)
+    {
+    }
 }

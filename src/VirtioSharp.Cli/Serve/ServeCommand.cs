@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
+using VirtioSharp.Cli.Control;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Linux;
@@ -49,10 +50,13 @@ internal sealed class ServeCommand
         DefaultValueFactory = _ => (int)VhostUserOptions.DefaultBusyPoll.TotalMicroseconds,
     };
 
-    private readonly Option<FileInfo?> _report = new("--report")
+    private readonly Option<FileInfo?> _report = FileOption.Create("--report",
+        "When a front-end leaves, write what was seen of it to this file as JSON");
+
+    private readonly Option<string?> _controlPath = new("--control-path")
     {
-        Description = "When a front-end leaves, write what was seen of it to this file as JSON",
-        HelpName = "FILE",
+        Description = "Answer 'vio ctl' on this UNIX socket, which is its owner's alone",
+        HelpName = "PATH",
     };
 
     public static Command Create()
@@ -76,7 +80,7 @@ internal sealed class ServeCommand
                 -device vhost-user-{device.Name}-pci,chardev=c0
             """)
         {
-            _socketPath, _fd, _printCapabilities, _logLevel, _without, _busyPoll, _report,
+            _socketPath, _fd, _printCapabilities, _logLevel, _without, _busyPoll, _report, _controlPath,
         };
         foreach (Option option in device.Options)
             command.Add(option);
@@ -105,6 +109,7 @@ internal sealed class ServeCommand
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using VhostUserServer server = Connect(device, arguments, options, log, out VirtioDevice virtio);
         using PosixSignalRegistration? hangUp = device.OnHangUp is not null ? PosixSignalRegistration.Create(PosixSignal.SIGHUP, LookAgain) : null;
+        using ControlServer? control = OpenControl(arguments, new DeviceControl(device, virtio, server, log), server.Loop);
         device.OnConnected(server.Loop);
         if (file is not null)
             server.SessionEnded = report => Save(report, file.FullName, log);
@@ -122,6 +127,20 @@ internal sealed class ServeCommand
         {
             context.Cancel = true;
             server.Loop.Post(() => device.OnHangUp!(virtio));
+        }
+    }
+
+    private ControlServer? OpenControl(ParseResult arguments, DeviceControl device, EventLoop loop)
+    {
+        if (arguments.GetValue(_controlPath) is not { Length: > 0 } path)
+            return null;
+        try
+        {
+            return new ControlServer(path, loop, device.Obey);
+        }
+        catch (LinuxException refused)
+        {
+            throw new UserException(ExplainPath("--control-path", path, refused));
         }
     }
 
@@ -161,13 +180,19 @@ internal sealed class ServeCommand
         }
     }
 
+    private static string ExplainPath(string option, string path, LinuxException refused) => refused.Errno switch
+    {
+        Errno.EADDRINUSE => $"{option} {path}: another program serves this socket; end it or choose another path",
+        Errno.EACCES => $"{option} {path}: no permission to make a socket there; choose a directory you may write to",
+        Errno.ENOENT or Errno.ENOTDIR => $"{option} {path}: the directory does not exist; make it first",
+        _ => $"{option} {path}: {refused.Message}",
+    };
+
     private static string Explain(LinuxException refused, string? path, int? fd) => refused.Errno switch
     {
-        Errno.EADDRINUSE => $"--socket-path {path}: another program serves this socket; end it or choose another path",
-        Errno.EACCES => $"--socket-path {path}: no permission to make a socket there; choose a directory you may write to",
-        Errno.ENOENT or Errno.ENOTDIR => $"--socket-path {path}: the directory does not exist; make it first",
+        _ when path is not null => ExplainPath("--socket-path", path, refused),
         Errno.EBADF => $"--fd {fd}: no such open file descriptor; the parent process must leave it open",
         Errno.ENOTSOCK => $"--fd {fd}: this descriptor is not a socket",
-        _ => path is null ? $"--fd {fd}: {refused.Message}" : $"--socket-path {path}: {refused.Message}",
+        _ => $"--fd {fd}: {refused.Message}",
     };
 }

@@ -1,11 +1,13 @@
 using System.CommandLine;
-using System.Globalization;
+using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Backends.Block;
+using VirtioSharp.Backends.Nbd;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
+using VirtioSharp.Spec.Block;
 
 namespace VirtioSharp.Cli.Serve;
 
@@ -14,10 +16,20 @@ internal sealed class ServedBlk : IServedDevice
 {
     private const string Writeback = "writeback", Writethrough = "writethrough", None = "none", Sync = "sync", IoUring = "io_uring";
 
-    private readonly Option<FileInfo?> _file = new("--blk-file")
+    private readonly Option<FileInfo?> _file = FileOption.Create("--blk-file",
+        "The disk: a raw image or a block device. What is in it is never looked at, so it is never taken for another format");
+
+    private readonly Option<string?> _uri = new("--blk-uri")
     {
-        Description = "The disk: a raw image or a block device. What is in it is never looked at, so it is never taken for another format",
-        HelpName = "FILE",
+        Description = "In place of a file, an export of an NBD server: nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH",
+        HelpName = "URI",
+    };
+
+    private readonly Option<double> _timeout = new("--blk-timeout")
+    {
+        Description = "With --blk-uri: how many seconds a request waits for a server that is away or does not answer, before the driver is told of an error; 0 waits for ever",
+        HelpName = "S",
+        DefaultValueFactory = _ => new NbdBackendOptions().Timeout.TotalSeconds,
     };
 
     private readonly Option<string?> _null = new("--null")
@@ -72,7 +84,7 @@ internal sealed class ServedBlk : IServedDevice
         DefaultValueFactory = _ => Sync,
     };
 
-    private UringBackend? _uring;
+    private IBlockBackend? _backend;
 
     public ServedBlk()
     {
@@ -90,10 +102,30 @@ internal sealed class ServedBlk : IServedDevice
 
     public string Description => "Serve a disk image or block device (virtio-blk); after SIGHUP its length is looked at again";
 
-    public IEnumerable<Option> Options => [_file, _readOnly, _shared, _queues, _queueSize, _cache, _aio, _serial, _blockSize, _null];
+    public IEnumerable<Option> Options => [_file, _uri, _timeout, _readOnly, _shared, _queues, _queueSize, _cache, _aio, _serial, _blockSize, _null];
 
     /// <summary>The disk was made longer or shorter: the driver is told.</summary>
     public Action<VirtioDevice>? OnHangUp => static device => ((BlockDevice)device).LookAtLength();
+
+    public ulong Resize(VirtioDevice device, ulong? bytes)
+    {
+        var disk = (BlockDevice)device;
+        if (bytes is { } length)
+            disk.Resize(length);
+        else
+            disk.LookAtLength();
+        return disk.Capacity * BlockLayout.SectorBytes;
+    }
+
+    public void Describe(VirtioDevice device, JsonObject status)
+    {
+        var disk = (BlockDevice)device;
+        status["bytes"] = disk.Capacity * BlockLayout.SectorBytes;
+        status["readOnly"] = disk.Traits.Features.Has(BlockFeatures.ReadOnly);
+        status["writeback"] = disk.IsWriteback;
+        if (_backend is NbdBackend nbd)
+            status["server"] = nbd.IsUp ? "connected" : "away";
+    }
 
     public VirtioDevice Create(ParseResult arguments, ILogger log)
     {
@@ -101,30 +133,27 @@ internal sealed class ServedBlk : IServedDevice
             throw new UserException("--num-queues: give 1 to 256", ExitCode.Usage);
         if (arguments.GetValue(_queueSize) is var entries && (entries is < 2 or > 32768 || !int.IsPow2(entries)))
             throw new UserException("--queue-size: give a power of two from 2 to 32768", ExitCode.Usage);
-        FileInfo? file = arguments.GetValue(_file);
-        string? size = arguments.GetValue(_null);
-        if (file is null == size is null)
-            throw new UserException("give either --blk-file FILE or --null SIZE, as in: vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", ExitCode.Usage);
-        int blockSize = arguments.GetValue(_blockSize);
         bool isReadOnly = arguments.GetValue(_readOnly);
         string cache = arguments.GetValue(_cache)!;
-        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!))
-            : Open(file.FullName, new StorageMode(!isReadOnly, cache == None) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio) == IoUring, log);
-        _uring = backend as UringBackend;
-        (string what, string remedy) = file is null ? ($"--null {size}", "give another size") : ($"--blk-file {file.FullName}", "make it longer with truncate(1)");
-        if (backend.Length == 0 || backend.Length % (ulong)Math.Max(blockSize, 1) != 0)
-            throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; {remedy}, or choose another --block-size", file is null ? ExitCode.Usage : ExitCode.Failure);
+        (string what, string remedy, IBlockBackend backend) = OpenWhatIsNamed(arguments, isReadOnly, cache == None, log);
+        _backend = backend;
+        int blockSize = Math.Max(arguments.GetValue(_blockSize), backend.Traits.LogicalBlockSize);
+        if (backend.Length == 0 || backend.Length % (ulong)blockSize != 0)
+            throw new UserException($"{what}: {backend.Length} bytes are no whole number of blocks of {blockSize}; {remedy}, or choose another --block-size", backend is NullBackend ? ExitCode.Usage : ExitCode.Failure);
         try
         {
-            return new BlockDevice(backend, new BlockDeviceOptions
+            var device = new BlockDevice(backend, new BlockDeviceOptions
             {
                 QueueCount = arguments.GetValue(_queues),
                 QueueSize = entries,
-                BlockSize = blockSize,
+                BlockSize = arguments.GetValue(_blockSize),
                 IsReadOnly = isReadOnly,
                 Writeback = cache != Writethrough,
                 Serial = arguments.GetValue(_serial)!,
             });
+            if (backend is NbdBackend nbd)
+                nbd.LengthChanged = device.LookAtLength;
+            return device;
         }
         catch (ArgumentException wrong)
         {
@@ -132,7 +161,42 @@ internal sealed class ServedBlk : IServedDevice
         }
     }
 
-    public void OnConnected(EventLoop loop) => _uring?.Join(loop);
+    public void OnConnected(EventLoop loop)
+    {
+        (_backend as UringBackend)?.Join(loop);
+        (_backend as NbdBackend)?.Join(loop);
+    }
+
+    private (string What, string Remedy, IBlockBackend Backend) OpenWhatIsNamed(ParseResult arguments, bool isReadOnly, bool direct, ILogger log)
+    {
+        string? file = arguments.GetValue(_file)?.FullName, uri = arguments.GetValue(_uri), size = arguments.GetValue(_null);
+        return (file, uri, size) switch
+        {
+            ({ } path, null, null) => ($"--blk-file {path}", "make it longer with truncate(1)",
+                Open(path, new StorageMode(!isReadOnly, direct) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio) == IoUring, log)),
+            (null, { } text, null) => ($"--blk-uri {text}", "let the server export whole blocks", Connect(text, arguments.GetValue(_timeout), log)),
+            (null, null, { } text) => ($"--null {text}", "give another size", new NullBackend(Bytes(text))),
+            _ => throw new UserException("give either --blk-file FILE, --blk-uri URI or --null SIZE, as in: vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", ExitCode.Usage),
+        };
+    }
+
+    private static NbdBackend Connect(string uri, double timeout, ILogger log)
+    {
+        if (timeout is not (>= 0 and <= 1e9))
+            throw new UserException("--blk-timeout: give seconds, or 0 to wait for ever", ExitCode.Usage);
+        try
+        {
+            return NbdBackend.Connect(NbdUri.Parse(uri), new NbdBackendOptions { Timeout = TimeSpan.FromSeconds(timeout) }, log);
+        }
+        catch (NbdException refused) when (refused.Failure == NbdFailure.Address)
+        {
+            throw new UserException($"--blk-uri {refused.Message}", ExitCode.Usage);
+        }
+        catch (NbdException refused)
+        {
+            throw new UserException($"--blk-uri {uri}: {refused.Message}");
+        }
+    }
 
     private static IBlockBackend Open(string path, StorageMode mode, bool uring, ILogger log)
     {
@@ -186,15 +250,6 @@ internal sealed class ServedBlk : IServedDevice
         }
     }
 
-    /// <summary>A number with a unit of 1024s behind it.</summary>
-    private static ulong Bytes(string size)
-    {
-        const string Units = "KMGTP";
-        int unit = size.Length == 0 ? -1 : Units.IndexOf(char.ToUpperInvariant(size[^1]), StringComparison.Ordinal);
-        string digits = unit < 0 ? size : size[..^1];
-        int shift = 10 * (unit + 1);
-        return ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) && number <= (ulong)long.MaxValue >> shift
-            ? number << shift
-            : throw new UserException($"--null {size}: give a number of bytes, with K, M, G, T or P behind it if you like", ExitCode.Usage);
-    }
+    private static ulong Bytes(string size) =>
+        ByteSize.TryParse(size, out ulong bytes) ? bytes : throw new UserException($"--null {size}: {ByteSize.Hint}", ExitCode.Usage);
 }

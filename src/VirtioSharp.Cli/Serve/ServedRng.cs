@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
+using VirtioSharp.Cli.Output;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Devices.Rng;
 using VirtioSharp.Linux;
@@ -9,11 +10,8 @@ namespace VirtioSharp.Cli.Serve;
 /// <summary>The entropy device.</summary>
 internal sealed class ServedRng : IServedDevice
 {
-    private readonly Option<FileInfo?> _source = new("--rng-source")
-    {
-        Description = "Take the bytes from this file or device instead of the kernel's getrandom(2)",
-        HelpName = "FILE",
-    };
+    private readonly Option<FileInfo?> _source = FileOption.Create("--rng-source",
+        "Take the bytes from this file or device instead of the kernel's getrandom(2)");
 
     private readonly Option<int?> _maxBytes = new("--max-bytes")
     {

@@ -186,6 +186,9 @@ public sealed partial class DeviceHost : IDeviceServices
     /// <summary>Whether a queue is enabled.</summary>
     public bool IsEnabled(int index) => Slot(index).Queue is not null;
 
+    /// <summary>Where an enabled queue stands, and how many of its chains the device holds; null when it is not enabled. Looks at nothing of the driver's.</summary>
+    public (QueueSnapshot At, int Held)? Position(int index) => Slot(index).Queue is { } queue ? (queue.Snapshot, queue.Held) : null;
+
     /// <summary>Whether an enabled queue has never shown a chain, though it started at the beginning: no driver has written to it, as far as we see.</summary>
     public bool IsUntouched(int index) => Slot(index) is { HasServed: false } && Look(index, static queue => queue.Snapshot == default && !queue.HasAvailable());
 

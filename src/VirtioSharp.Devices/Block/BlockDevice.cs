@@ -27,6 +27,8 @@ public sealed class BlockDevice : VirtioDevice
     public BlockDevice(IBlockBackend backend, BlockDeviceOptions? options = null)
     {
         options ??= new BlockDeviceOptions();
+        BlockSpace.Check(options);
+        options = options with { BlockSize = Math.Max(options.BlockSize, backend.Traits.LogicalBlockSize) };
         _backend = backend;
         BlockSpace.WriteId(options.Serial, _id);
         _space = BlockSpace.Of(backend, options);
@@ -43,6 +45,9 @@ public sealed class BlockDevice : VirtioDevice
     /// <summary>Sectors of 512 bytes that the driver sees.</summary>
     public ulong Capacity => _space.Capacity;
 
+    /// <summary>Whether writes are stable only after a flush, as the driver has set it (§5.2.5).</summary>
+    public bool IsWriteback => _space.Writeback != 0;
+
     /// <summary>Whether a completed write may still wait for a flush (§5.2.6.2).</summary>
     private bool IsVolatile => _space.Writeback != 0 && _canFlush;
 
@@ -54,6 +59,20 @@ public sealed class BlockDevice : VirtioDevice
             return;
         _space = _space with { Capacity = capacity };
         Services.ConfigurationChanged();
+    }
+
+    /// <summary>Gives the back-end another length, and tells the driver. On the host's thread.</summary>
+    /// <param name="length">Bytes.</param>
+    /// <exception cref="ArgumentException">These are no whole blocks.</exception>
+    /// <exception cref="NotSupportedException">The back-end cannot.</exception>
+    /// <exception cref="IOException">It could not be done; the length is what it was.</exception>
+    public void Resize(ulong length)
+    {
+        uint block = _space.BlockSize;
+        if (length == 0 || length % block != 0 || length > long.MaxValue)
+            throw new ArgumentException($"{length} bytes are no whole number of blocks of {block}");
+        _backend.Resize(length);
+        LookAtLength();
     }
 
     /// <inheritdoc/>

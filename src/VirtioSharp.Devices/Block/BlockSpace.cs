@@ -29,7 +29,6 @@ internal static class BlockSpace
 
     public static BlockConfiguration Of(IBlockBackend backend, BlockDeviceOptions options)
     {
-        Check(options);
         int physical = Math.Max(backend.Traits.PhysicalBlockSize, options.BlockSize);
         return new BlockConfiguration
         {
@@ -67,7 +66,7 @@ internal static class BlockSpace
         Encoding.ASCII.GetBytes(serial, id);
     }
 
-    private static void Check(BlockDeviceOptions options)
+    public static void Check(BlockDeviceOptions options)
     {
         if (options.BlockSize is < BlockLayout.SectorBytes or > (1 << 20) || !BitOperations.IsPow2(options.BlockSize))
             throw new ArgumentException($"block size {options.BlockSize}: give a power of two from {BlockLayout.SectorBytes} to {1 << 20}");

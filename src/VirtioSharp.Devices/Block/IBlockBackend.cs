@@ -15,6 +15,12 @@ public interface IBlockBackend : IDisposable
     /// <summary>Bytes there are, now. The device asks at its start and when it is told to look again.</summary>
     ulong Length { get; }
 
+    /// <summary>Gives it another length, for back-ends whose length is theirs to choose.</summary>
+    /// <param name="length">Bytes, whole blocks. What lies behind is lost; what is new reads zero.</param>
+    /// <exception cref="NotSupportedException">It has the length that it has; the message says who can change it.</exception>
+    /// <exception cref="IOException">It could not be done.</exception>
+    void Resize(ulong length) => throw new NotSupportedException("a back-end of this kind has the length that it has");
+
     /// <summary>Does what <paramref name="operation"/> says, or begins it. Errors are told to the operation, not thrown.</summary>
     /// <param name="operation">Within <see cref="Length"/> and never empty, in whole sectors of 512 bytes; yours until it is completed.</param>
     void Submit(BlockOperation operation);
@@ -35,6 +41,10 @@ public sealed record BlockBackendTraits
 
     /// <summary>Whether zeroes may give storage back if the driver allows it.</summary>
     public bool CanUnmapZeroes { get; init; }
+
+    /// <summary>Bytes that offsets and lengths are multiples of, a power of two. The device shows no smaller block, and a back-end
+    /// refuses what a driver cuts smaller all the same.</summary>
+    public int LogicalBlockSize { get; init; } = 512;
 
     /// <summary>Bytes that are best kept together, a power of two: smaller writes cost a read.</summary>
     public int PhysicalBlockSize { get; init; } = 512;

@@ -82,6 +82,18 @@ public sealed unsafe class StorageFile : IDisposable
         }
     }
 
+    /// <summary>Makes a regular file longer, by zeroes that take no storage yet, or shorter (ftruncate(2)).</summary>
+    /// <exception cref="LinuxException">EFBIG, EIO, ENOSPC, …</exception>
+    public void SetLength(ulong bytes)
+    {
+        while (Unistd.ftruncate(Descriptor, (long)bytes) < 0)
+        {
+            Errno errno = Libc.LastError;
+            if (errno != Errno.EINTR)
+                throw new LinuxException(errno, "ftruncate");
+        }
+    }
+
     /// <summary>Fills the buffers from <paramref name="offset"/> on, all of them.</summary>
     /// <param name="buffers">Where to; used up.</param>
     /// <param name="offset">Where from, in bytes.</param>

@@ -6,10 +6,20 @@ namespace VirtioSharp.Linux.Interop;
 internal static unsafe partial class SysSocket
 {
     public const int AF_UNIX = 1;
+    public const int AF_INET = 2;
+    public const int AF_INET6 = 10;
+    public const int IPPROTO_TCP = 6;
+    public const int TCP_NODELAY = 1;
+    public const int TCP_KEEPIDLE = 4;
+    public const int TCP_KEEPINTVL = 5;
+    public const int TCP_KEEPCNT = 6;
+    public const int TCP_USER_TIMEOUT = 18;
     public const int SOCK_STREAM = 1;
     public const int SOCK_NONBLOCK = 0x800;
     public const int SOCK_CLOEXEC = 0x80000;
     public const int SOL_SOCKET = 1;
+    public const int SO_ERROR = 4;
+    public const int SO_KEEPALIVE = 9;
     public const int SO_PEERCRED = 17;
     public const int SO_ACCEPTCONN = 30;
     public const int SCM_RIGHTS = 1;
@@ -79,6 +89,10 @@ internal static unsafe partial class SysSocket
     [LibraryImport(Libc.Name)]
     public static partial int connect(FileDescriptor fd, SockaddrUn* address, uint length);
 
+    /// <summary>With an address of any family.</summary>
+    [LibraryImport(Libc.Name)]
+    public static partial int connect(FileDescriptor fd, byte* address, uint length);
+
     [LibraryImport(Libc.Name)]
     public static partial int listen(FileDescriptor fd, int backlog);
 
@@ -93,4 +107,7 @@ internal static unsafe partial class SysSocket
 
     [LibraryImport(Libc.Name)]
     public static partial int getsockopt(FileDescriptor fd, int level, int name, void* value, uint* length);
+
+    [LibraryImport(Libc.Name)]
+    public static partial int setsockopt(FileDescriptor fd, int level, int name, void* value, uint length);
 }

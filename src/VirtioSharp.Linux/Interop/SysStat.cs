@@ -30,4 +30,10 @@ internal static unsafe partial class SysStat
 
     [LibraryImport(Libc.Name)]
     public static partial int statx(int directory, byte* path, int flags, uint mask, Statx* result);
+
+    /// <summary>0600.</summary>
+    public const uint OwnerReadWrite = 0x180;
+
+    [LibraryImport(Libc.Name)]
+    public static partial int fchmod(FileDescriptor fd, uint mode);
 }

@@ -29,15 +29,19 @@ public sealed unsafe class UnixListener : IDisposable
     /// <param name="path">At most 107 bytes.</param>
     /// <param name="nonBlocking">Whether <see cref="Accept"/> returns null in place of waiting.</param>
     /// <param name="backlog">How many connections may wait to be accepted.</param>
+    /// <param name="ownerOnly">Whether only its owner, and root, may connect, from the moment that the file is there.</param>
     /// <exception cref="LinuxException">EADDRINUSE: somebody answers there; EEXIST: a file that is not a socket is there;
     /// ENAMETOOLONG; EACCES; ENOENT: no such directory.</exception>
-    public static UnixListener Listen(string path, bool nonBlocking = false, int backlog = 16)
+    public static UnixListener Listen(string path, bool nonBlocking = false, int backlog = 16, bool ownerOnly = false)
     {
         SysSocket.SockaddrUn address = UnixAddress.Of(path, "bind");
         StaleSocket.RemoveFrom(path, address);
         FileDescriptor descriptor = UnixSocket.NewDescriptor(nonBlocking);
         try
         {
+            // The file is made with the socket's own mode.
+            if (ownerOnly && SysStat.fchmod(descriptor, SysStat.OwnerReadWrite) < 0)
+                LinuxException.ThrowLast("fchmod", path);
             if (SysSocket.bind(descriptor, &address, UnixAddress.Size) < 0)
                 LinuxException.ThrowLast("bind", path);
             UnixListener listener = new(descriptor, path, FileFacts.OfPath(path)?.Identity);

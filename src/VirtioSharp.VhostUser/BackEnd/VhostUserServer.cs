@@ -78,6 +78,15 @@ public sealed class VhostUserServer : IDisposable
     /// <summary>The loop that the device lives in, for what stands behind it.</summary>
     public EventLoop Loop => _loop;
 
+    /// <summary>How everything is now. On the loop's thread.</summary>
+    public ServerStatus Status => new(
+        _host.Traits.Id,
+        _connection?.FrontEnd,
+        _host.Status,
+        _host.DeviceFeatures,
+        _host.DriverFeatures,
+        [.. _host.Traits.Queues.Select((queue, index) => new QueueStatus(queue.Name, _host.Position(index)?.At, _host.Position(index)?.Held ?? 0, _host.Statistics(index)))]);
+
     /// <summary>Ends <see cref="Run"/>. From any thread.</summary>
     public void Stop() => _loop.Stop();
 
@@ -125,11 +134,13 @@ public sealed class VhostUserServer : IDisposable
 
         public Connection(VhostUserServer server, UnixSocket socket)
         {
-            _server = server;
+            (_server, FrontEnd) = (server, socket.Peer.ProcessId);
             Recorder = new SessionRecorder(server._host);
             Session = new BackEndSession(socket, server._host, server._loop, server._options, Recorder, server._log);
             _registration = server._loop.Register(socket.Descriptor, EpollEvents.In, this);
         }
+
+        public int FrontEnd { get; }
 
         public SessionRecorder Recorder { get; }
 
