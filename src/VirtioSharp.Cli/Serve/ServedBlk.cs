@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Backends.Block;
 using VirtioSharp.Cli.Output;
@@ -108,7 +107,7 @@ internal sealed class ServedBlk : IServedDevice
         int blockSize = arguments.GetValue(_blockSize);
         bool isReadOnly = arguments.GetValue(_readOnly);
         string cache = arguments.GetValue(_cache)!;
-        IBlockBackend backend = file is null ? new NullBackend(Bytes(size!))
+        IBlockBackend backend = file is null ? new NullBackend((ulong)ByteSize.Parse("--null", size!))
             : Open(file.FullName, new StorageMode(!isReadOnly, cache == None) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio) == IoUring, log);
         _uring = backend as UringBackend;
         (string what, string remedy) = file is null ? ($"--null {size}", "give another size") : ($"--blk-file {file.FullName}", "make it longer with truncate(1)");
@@ -184,17 +183,5 @@ internal sealed class ServedBlk : IServedDevice
                 Thread.Sleep(25);
             }
         }
-    }
-
-    /// <summary>A number with a unit of 1024s behind it.</summary>
-    private static ulong Bytes(string size)
-    {
-        const string Units = "KMGTP";
-        int unit = size.Length == 0 ? -1 : Units.IndexOf(char.ToUpperInvariant(size[^1]), StringComparison.Ordinal);
-        string digits = unit < 0 ? size : size[..^1];
-        int shift = 10 * (unit + 1);
-        return ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) && number <= (ulong)long.MaxValue >> shift
-            ? number << shift
-            : throw new UserException($"--null {size}: give a number of bytes, with K, M, G, T or P behind it if you like", ExitCode.Usage);
     }
 }
