@@ -175,7 +175,7 @@ internal sealed class ServedBlk : IServedDevice
             ({ } path, null, null) => ($"--blk-file {path}", "make it longer with truncate(1)",
                 Open(path, new StorageMode(!isReadOnly, direct) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio) == IoUring, log)),
             (null, { } text, null) => ($"--blk-uri {text}", "let the server export whole blocks", Connect(text, arguments.GetValue(_timeout), log)),
-            (null, null, { } text) => ($"--null {text}", "give another size", new NullBackend(Bytes(text))),
+            (null, null, { } text) => ($"--null {text}", "give another size", new NullBackend((ulong)ByteSize.Parse("--null", text))),
             _ => throw new UserException("give either --blk-file FILE, --blk-uri URI or --null SIZE, as in: vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", ExitCode.Usage),
         };
     }
@@ -249,7 +249,4 @@ internal sealed class ServedBlk : IServedDevice
             }
         }
     }
-
-    private static ulong Bytes(string size) =>
-        ByteSize.TryParse(size, out ulong bytes) ? bytes : throw new UserException($"--null {size}: {ByteSize.Hint}", ExitCode.Usage);
 }

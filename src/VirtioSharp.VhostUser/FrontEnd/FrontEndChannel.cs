@@ -36,6 +36,9 @@ internal sealed class FrontEndChannel : IDisposable
 
     public FileDescriptor Descriptor => _socket.Descriptor;
 
+    /// <summary>Who is at the other end.</summary>
+    public PeerCredentials Peer => _socket.Peer;
+
     /// <summary>Whether every message is acknowledged (REPLY_ACK).</summary>
     public bool Acknowledges { get; set; }
 

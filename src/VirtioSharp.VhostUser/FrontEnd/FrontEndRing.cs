@@ -7,6 +7,10 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 /// <summary>One of the driver's queues as its back-end is told of it: place, position, and three eventfds that last as long as the front-end.</summary>
 internal sealed class FrontEndRing : IDisposable
 {
+    private readonly PollSet _callOnly = new(1); // for a thread that waits for this ring alone
+
+    public FrontEndRing() => _callOnly.Set(0, Call.Descriptor);
+
     /// <summary>Available buffer notifications.</summary>
     public EventFd Kick { get; } = EventFd.Create();
 
@@ -60,11 +64,16 @@ internal sealed class FrontEndRing : IDisposable
         IsStarted = false;
     }
 
+    /// <summary>Waits for a used buffer notification and takes it.</summary>
+    /// <returns>False when the time ran out.</returns>
+    public bool WaitForCall(TimeSpan timeout) => _callOnly.Wait(timeout) > 0 && Call.TryDrain(out _);
+
     /// <summary>The driver has reset its device: it will lay the queue out again.</summary>
     public void Forget() => (IsStarted, Layout, Queue) = (false, null, null);
 
     public void Dispose()
     {
+        _callOnly.Dispose();
         Kick.Dispose();
         Call.Dispose();
         Error.Dispose();

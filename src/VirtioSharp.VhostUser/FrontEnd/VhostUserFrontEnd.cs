@@ -65,6 +65,10 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <summary>What the back-end said of itself.</summary>
     public BackEndOffer Offer => _link.Offer;
 
+    /// <summary>The back-end's process, as the kernel names it; 0 when it lives outside our pid namespace, or has left.</summary>
+    /// <remarks>It is the process that listened, which need not be the one that serves.</remarks>
+    public int BackEndProcess => _lost is null ? _link.Channel.Peer.ProcessId : 0;
+
     /// <summary>The parts of the protocol that are in use.</summary>
     public ProtocolFeatures Protocol => _link.Protocol;
 

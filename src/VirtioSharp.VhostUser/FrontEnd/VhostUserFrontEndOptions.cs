@@ -29,6 +29,13 @@ public sealed record VhostUserFrontEndOptions
     /// <summary>How long to try to reach a back-end again that closed the connection; zero does not try. Only one with a socket's path can be.</summary>
     public TimeSpan ReconnectTimeout { get; init; }
 
+    /// <summary>
+    /// Whether each queue may have a thread of its own that adds to it, kicks it and waits for it, beside the one thread that
+    /// does all the rest. A wait for one queue then waits for nothing else, and only the other thread learns that the back-end has left. Not
+    /// together with <see cref="ReconnectTimeout"/>: a ring is not resumed under its thread.
+    /// </summary>
+    public bool HasThreadPerQueue { get; init; }
+
     /// <summary>The clock that time limits are measured by; waiting itself takes real time.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 }
