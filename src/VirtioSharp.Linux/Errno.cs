@@ -102,4 +102,7 @@ public enum Errno
 
     /// <summary>Nobody listens there.</summary>
     ECONNREFUSED = 111,
+
+    /// <summary>It was cancelled.</summary>
+    ECANCELED = 125,
 }

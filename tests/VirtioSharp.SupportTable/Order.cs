@@ -56,6 +56,7 @@ internal static class Order
         "STATUS",
         "RESET_DEVICE",
         "BACKEND_REQ",
+        "GET_VRING_BASE_INFLIGHT",
     ];
 
     public static readonly string[] Transports =

@@ -20,13 +20,16 @@ public abstract class DelegatingDevice(VirtioDevice inner) : VirtioDevice
     public override void OnStopping(int queue) => inner.OnStopping(queue);
 
     /// <inheritdoc/>
+    public override void OnSuspending(int queue) => inner.OnSuspending(queue);
+
+    /// <inheritdoc/>
     public override void OnReset() => inner.OnReset();
 
     /// <inheritdoc/>
     public override void ReadConfiguration(int offset, Span<byte> destination) => inner.ReadConfiguration(offset, destination);
 
     /// <inheritdoc/>
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source) => inner.WriteConfiguration(offset, source);
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source) => inner.WriteConfiguration(offset, source);
 
     internal override void Attach(IDeviceServices services)
     {

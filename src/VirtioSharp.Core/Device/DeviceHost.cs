@@ -131,7 +131,7 @@ public sealed partial class DeviceHost : IDeviceServices
         if (slot.Queue is not null)
         {
             // Attached again after the old one has stopped, because that may have moved the used index.
-            Guard(index, slot.Stop);
+            Guard(index, () => slot.Stop());
             queue = Attach(slot, layout, at);
         }
 
@@ -156,17 +156,21 @@ public sealed partial class DeviceHost : IDeviceServices
     }
 
     /// <summary>Stops a queue. The device does not touch its ring again.</summary>
+    /// <param name="index">Which.</param>
+    /// <param name="leaveInFlight">Whether the next device to use it knows what is noted in its region (<see cref="Track"/>): what is in
+    /// flight is then left there. Without a region, it is completed.</param>
     /// <returns>Where it stood, also if NEEDS_RESET has stopped it before; the beginning, when it was not enabled.</returns>
-    public QueueSnapshot DisableQueue(int index)
+    public QueueSnapshot DisableQueue(int index, bool leaveInFlight = false)
     {
         QueueSlot slot = Slot(index);
         QueueSnapshot at = default;
-        while (slot.Queue is { Owed: > 0 } && Service(index))
+        leaveInFlight &= slot.Inflight is not null;
+        while (!leaveInFlight && slot.Queue is { Owed: > 0 } && Service(index))
         {
             // A position does not tell of them. What the device postpones stays noted in the region, and is owed again.
         }
 
-        Guard(index, () => at = slot.Remove());
+        Guard(index, () => at = slot.Remove(leaveInFlight));
         return at;
     }
 
@@ -266,7 +270,7 @@ public sealed partial class DeviceHost : IDeviceServices
         }
     }
 
-    /// <summary>Writes configuration space. A write that is not wholly inside it is ignored.</summary>
+    /// <summary>Writes configuration space. A write that is not wholly inside it is ignored, and so is one to what only the device may change.</summary>
     /// <returns>False when it was ignored.</returns>
     public bool WriteConfiguration(uint offset, ReadOnlySpan<byte> source)
     {
@@ -274,14 +278,13 @@ public sealed partial class DeviceHost : IDeviceServices
             return false;
         try
         {
-            _device.WriteConfiguration((int)offset, source);
+            return _device.WriteConfiguration((int)offset, source);
         }
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {
             EnterNeedsReset(-1, failure);
+            return true;
         }
-
-        return true;
     }
 
     void IDeviceServices.ConfigurationChanged()

@@ -30,6 +30,10 @@ public abstract class VirtioDevice
     {
     }
 
+    /// <summary>As <see cref="OnStopping"/>, but whoever takes over finds the chains that are not completed, and serves them: give up
+    /// what can be given up. Afterwards nothing may touch their memory.</summary>
+    public virtual void OnSuspending(int queue) => OnStopping(queue);
+
     /// <summary>The driver has reset the device; nothing of the last session may remain.</summary>
     public virtual void OnReset()
     {
@@ -38,10 +42,9 @@ public abstract class VirtioDevice
     /// <summary>Reads device configuration space; the host has checked the range against <see cref="DeviceTraits.ConfigurationSize"/>.</summary>
     public virtual void ReadConfiguration(int offset, Span<byte> destination) => destination.Clear();
 
-    /// <summary>Writes device configuration space; the host has checked the range. Ignored by default.</summary>
-    public virtual void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
-    {
-    }
+    /// <summary>Writes device configuration space; the host has checked the range. By default nothing there is the driver's to write.</summary>
+    /// <returns>False when it would change what only the device may; nothing has changed then.</returns>
+    public virtual bool WriteConfiguration(int offset, ReadOnlySpan<byte> source) => false;
 
     /// <summary>The clock and the alarm of the host.</summary>
     /// <exception cref="InvalidOperationException">The device has no host yet.</exception>

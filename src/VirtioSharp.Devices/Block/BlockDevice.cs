@@ -104,6 +104,9 @@ public sealed class BlockDevice : VirtioDevice
     public override void OnStopping(int queue) => _backend.Finish(queue);
 
     /// <inheritdoc/>
+    public override void OnSuspending(int queue) => _backend.Suspend(queue);
+
+    /// <inheritdoc/>
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<BlockConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);
 
@@ -112,11 +115,19 @@ public sealed class BlockDevice : VirtioDevice
     /// It stays through a reset, as §5.2.5 allows: a front-end may show the next driver what it knows of configuration space
     /// without asking again, and a driver that believes its writes to be stable must not be wrong.
     /// </remarks>
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
         int at = (int)BlockConfigurationOffset.Writeback - offset;
-        if (Traits.Features.Has(BlockFeatures.ConfigWriteback) && (uint)at < (uint)source.Length && source[at] <= 1)
-            _space = _space with { Writeback = source[at] };
+        if (!Services.DeviceFeatures.Has(BlockFeatures.ConfigWriteback) || (uint)at >= (uint)source.Length || source[at] > 1)
+            return false;
+        Span<byte> now = stackalloc byte[BlockConfiguration.Size];
+        now = now[..source.Length];
+        ReadConfiguration(offset, now);
+        now[at] = source[at];
+        if (!now.SequenceEqual(source))
+            return false;
+        _space = _space with { Writeback = source[at] };
+        return true;
     }
 
     /// <summary>A back-end has completed an operation that its request was held for.</summary>
@@ -133,6 +144,9 @@ public sealed class BlockDevice : VirtioDevice
 
         _idle.Push(operation);
     }
+
+    /// <summary>A back-end has given an operation up: its chain stays in flight, for another to serve.</summary>
+    internal void OnAbandoned(BlockOperation operation) => _idle.Push(operation);
 
     private void Read(int queue, ulong sector, scoped ref DeviceChain chain)
     {

@@ -38,9 +38,7 @@ internal sealed class BackEndSession : IDisposable
         _memoryMessages = new MemoryMessages(_message, _memory, _rings, recorder, log);
         _ringMessages = new RingMessages(_message, _rings);
         _deviceMessages = new DeviceMessages(_message, host, _rings);
-        _offeredProtocol = VhostUserOptions.Implemented & ~options.Withheld;
-        if (host.Traits.ConfigurationSize == 0)
-            _offeredProtocol &= ~ProtocolFeatures.Config; // there is none to read, and QEMU warns of it
+        _offeredProtocol = options.Offered(host.Traits);
     }
 
     private FeatureSet OfferedFeatures => _host.DeviceFeatures
@@ -163,7 +161,9 @@ internal sealed class BackEndSession : IDisposable
         ProtocolFeatures unoffered = features & ~_offeredProtocol;
         if (unoffered != 0)
             throw new TransportException($"SET_PROTOCOL_FEATURES accepts {unoffered}, which was not offered");
+        ProtocolRules.MustHaveWhatTheyNeed(features);
         _protocol = features;
+        _rings.LeavesInFlight = (features & ProtocolFeatures.GetVringBaseInflight) != 0;
         _recorder.ProtocolFeatures(features);
     }
 

@@ -28,8 +28,7 @@ internal sealed class RingMessages(IncomingMessage message, RingSet rings)
                 VringAddress address = message.Read<VringAddress>();
                 return rings.Change(Ring, ring => ring.SetAddress(address));
             case FrontEndRequest.SetVringEnable:
-                bool enable = message.Read<VringState>().Num != 0;
-                return rings.Change(Ring, ring => ring.SetEnabled(enable));
+                return rings.Enable(Ring, message.Read<VringState>().Num != 0);
             case FrontEndRequest.SetVringKick:
                 return SetKick(RingOfFd);
             case FrontEndRequest.SetVringCall:

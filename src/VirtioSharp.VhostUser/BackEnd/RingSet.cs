@@ -39,6 +39,9 @@ internal sealed class RingSet : IDisposable
 
     public bool IsPacked => Features.Has(Spec.Features.RingPacked);
 
+    /// <summary>Whether a ring may stop with requests in flight, which stay noted (GET_VRING_BASE_INFLIGHT).</summary>
+    public bool LeavesInFlight { get; set; }
+
     public Vring this[int index] => _rings[index];
 
     /// <summary>New features. A ring that runs goes on with them from where it stood.</summary>
@@ -83,11 +86,20 @@ internal sealed class RingSet : IDisposable
         return TryRun(ring);
     }
 
+    /// <summary>Enables or disables a ring. Front-ends disable one before they stop it, so what is in flight may be left already now.</summary>
+    /// <returns>False when it should run but cannot.</returns>
+    public bool Enable(Vring ring, bool enable)
+    {
+        ring.Pause(LeavesInFlight);
+        ring.SetEnabled(enable);
+        return TryRun(ring);
+    }
+
     /// <summary>Stops a ring.</summary>
     /// <returns>Where to go on from.</returns>
     public QueueSnapshot Stop(Vring ring)
     {
-        QueueSnapshot at = ring.Stop();
+        QueueSnapshot at = ring.Stop(LeavesInFlight);
 
         // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
         if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(other => other.IsStarted))

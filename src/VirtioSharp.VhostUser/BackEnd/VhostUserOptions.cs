@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Device;
 using VirtioSharp.Spec;
 using VirtioSharp.VhostUser.Protocol;
 
@@ -9,7 +10,8 @@ public sealed record VhostUserOptions
     /// <summary>Everything that works here.</summary>
     public const ProtocolFeatures Implemented =
         ProtocolFeatures.Mq | ProtocolFeatures.LogShmfd | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
-        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status;
+        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
+        | ProtocolFeatures.GetVringBaseInflight;
 
     /// <summary>What to keep back, for a front-end that is better off without it.</summary>
     public ProtocolFeatures Withheld { get; init; }
@@ -24,6 +26,15 @@ public sealed record VhostUserOptions
     /// <summary>How long to look for more requests before the loop sleeps, while they come in such quick succession; zero always
     /// sleeps at once.</summary>
     public TimeSpan BusyPoll { get; init; } = DefaultBusyPoll;
+
+    /// <summary>What is offered with a device.</summary>
+    internal ProtocolFeatures Offered(DeviceTraits device)
+    {
+        ProtocolFeatures offered = Implemented & ~Withheld;
+        if (device.ConfigurationSize == 0)
+            offered &= ~ProtocolFeatures.Config; // there is none to read, and QEMU warns of it
+        return ProtocolRules.WithWhatTheyNeed(offered);
+    }
 
     /// <summary>100 µs: a guest that waits for each answer asks again sooner, and a sleep and a wake-up would double its wait.</summary>
     public static TimeSpan DefaultBusyPoll { get; } = TimeSpan.FromMicroseconds(100);

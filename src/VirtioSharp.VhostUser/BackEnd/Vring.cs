@@ -110,19 +110,20 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     }
 
     /// <summary>Takes the device off the ring, and notes where it stood.</summary>
-    public void Pause()
+    /// <param name="leaveInFlight">Whether what is in flight may stay noted for whoever runs on it next.</param>
+    public void Pause(bool leaveInFlight = false)
     {
         if (!IsRunning)
             return;
-        _at = host.DisableQueue(Index);
+        _at = host.DisableQueue(Index, leaveInFlight);
         IsRunning = false;
     }
 
     /// <summary>Stops the ring.</summary>
     /// <returns>Where to go on from.</returns>
-    public QueueSnapshot Stop()
+    public QueueSnapshot Stop(bool leaveInFlight = false)
     {
-        Pause();
+        Pause(leaveInFlight);
         DropKick();
         return _at;
     }

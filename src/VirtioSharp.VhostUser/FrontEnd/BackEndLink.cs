@@ -68,7 +68,7 @@ internal sealed class BackEndLink : IDisposable
         if ((features & VhostUserFeatures.Protocol) != 0)
         {
             protocol = Channel.Ask<ulong>(FrontEndRequest.GetProtocolFeatures);
-            Protocol = (ProtocolFeatures)protocol & accepted;
+            Protocol = ProtocolRules.WithWhatTheyNeed((ProtocolFeatures)protocol & accepted);
             Channel.Send(FrontEndRequest.SetProtocolFeatures, (ulong)Protocol);
             Channel.Acknowledges = Has(ProtocolFeatures.ReplyAck); // not before: the message itself is never acknowledged
         }

@@ -131,9 +131,20 @@ public sealed partial class VhostUserFrontEnd
             throw;
         }
 
+        Adopt(link);
+    }
+
+    /// <summary>From now on this is the back-end.</summary>
+    private void Adopt(BackEndLink link)
+    {
         (_link, _lost) = (link, null);
         Watch(link);
         OnConfigurationChanged(); // it may have, meanwhile
+        WakeBothEnds();
+    }
+
+    private void WakeBothEnds()
+    {
         foreach (FrontEndRing? ring in _rings)
         {
             if (ring is not { IsStarted: true })

@@ -21,7 +21,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private static readonly FeatureSet Hidden =
         new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset;
 
-    private readonly string? _path;
+    private string? _path;
     private readonly VhostUserFrontEndOptions _options;
     private readonly DriverMemory _memory;
     private readonly FrontEndRing?[] _rings;

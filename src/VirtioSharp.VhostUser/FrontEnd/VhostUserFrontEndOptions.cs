@@ -9,7 +9,8 @@ public sealed record VhostUserFrontEndOptions
     /// <summary>Everything that works here.</summary>
     public const ProtocolFeatures Implemented =
         ProtocolFeatures.Mq | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
-        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status;
+        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
+        | ProtocolFeatures.GetVringBaseInflight;
 
     /// <summary>Parts of the protocol not to accept, though offered.</summary>
     public ProtocolFeatures Withheld { get; init; }

@@ -64,6 +64,12 @@ internal readonly struct ConfigHeader(uint offset, uint size, uint flags)
 {
     public const int Bytes = 12;
 
+    /// <summary>Flags: a driver writes.</summary>
+    public const uint Writable = 0;
+
+    /// <summary>Flags: a front-end writes what a driver wrote, or found, before a migration.</summary>
+    public const uint Migration = 1;
+
     public readonly uint Offset = offset;
     public readonly uint Size = size;
     public readonly uint Flags = flags;
