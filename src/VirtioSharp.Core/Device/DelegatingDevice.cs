@@ -1,3 +1,4 @@
+using System.Buffers;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
 
@@ -30,6 +31,12 @@ public abstract class DelegatingDevice(VirtioDevice inner) : VirtioDevice
 
     /// <inheritdoc/>
     public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source) => inner.WriteConfiguration(offset, source);
+
+    /// <inheritdoc/>
+    public override void SaveState(IBufferWriter<byte> state) => inner.SaveState(state);
+
+    /// <inheritdoc/>
+    public override void LoadState(ReadOnlySpan<byte> state) => inner.LoadState(state);
 
     internal override void Attach(IDeviceServices services)
     {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
@@ -45,6 +46,20 @@ public abstract class VirtioDevice
     /// <summary>Writes device configuration space; the host has checked the range. By default nothing there is the driver's to write.</summary>
     /// <returns>False when it would change what only the device may; nothing has changed then.</returns>
     public virtual bool WriteConfiguration(int offset, ReadOnlySpan<byte> source) => false;
+
+    /// <summary>Writes what a driver set that is neither in its rings nor told again by whoever moves it to another host; nothing by default.</summary>
+    /// <remarks>At most <see cref="DeviceState.MaxBytes"/>. It is read by other versions of the device: begin with a version of your own.</remarks>
+    public virtual void SaveState(IBufferWriter<byte> state)
+    {
+    }
+
+    /// <summary>Takes over what <see cref="SaveState"/> wrote, elsewhere or before. All of it comes from outside: check it, then use it.</summary>
+    /// <exception cref="FormatException">It cannot be: the message names the field. Nothing has changed then.</exception>
+    public virtual void LoadState(ReadOnlySpan<byte> state)
+    {
+        if (!state.IsEmpty)
+            throw new FormatException($"{state.Length} bytes of state, where the device has none");
+    }
 
     /// <summary>The clock and the alarm of the host.</summary>
     /// <exception cref="InvalidOperationException">The device has no host yet.</exception>

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
@@ -14,6 +15,8 @@ namespace VirtioSharp.Devices.Block;
 /// </remarks>
 public sealed class BlockDevice : VirtioDevice
 {
+    private const byte StateVersion = 1;
+
     private readonly IBlockBackend _backend;
     private readonly byte[] _id = new byte[BlockLayout.IdBytes];
     private readonly Stack<BlockOperation> _idle = new();
@@ -128,6 +131,20 @@ public sealed class BlockDevice : VirtioDevice
             return false;
         _space = _space with { Writeback = source[at] };
         return true;
+    }
+
+    /// <inheritdoc/>
+    public override void SaveState(IBufferWriter<byte> state) => state.Write([StateVersion, _space.Writeback]);
+
+    /// <inheritdoc/>
+    public override void LoadState(ReadOnlySpan<byte> state)
+    {
+        if (state.Length != 2 || state[0] != StateVersion)
+            throw new FormatException($"a disk's state of {state.Length} bytes and version {(state.IsEmpty ? 0 : state[0])}: 2 bytes of version {StateVersion} are known");
+        byte writeback = state[1];
+        if (writeback > 1 || (writeback != _space.Writeback && !Services.DeviceFeatures.Has(BlockFeatures.ConfigWriteback)))
+            throw new FormatException($"writeback = {writeback}: this disk has {_space.Writeback}{(writeback > 1 ? "" : ", and no driver can set it")}");
+        _space = _space with { Writeback = writeback };
     }
 
     /// <summary>A back-end has completed an operation that its request was held for.</summary>

@@ -24,6 +24,7 @@ internal sealed class BackEndSession : IDisposable
     private readonly MemoryMessages _memoryMessages;
     private readonly RingMessages _ringMessages;
     private readonly DeviceMessages _deviceMessages;
+    private readonly StateMessages _stateMessages;
     private readonly ProtocolFeatures _offeredProtocol;
     private readonly SessionRecorder _recorder;
     private ProtocolFeatures _protocol;
@@ -38,6 +39,7 @@ internal sealed class BackEndSession : IDisposable
         _memoryMessages = new MemoryMessages(_message, _memory, _rings, recorder, log);
         _ringMessages = new RingMessages(_message, _rings);
         _deviceMessages = new DeviceMessages(_message, host, _rings);
+        _stateMessages = new StateMessages(_message, host, _rings, loop, log);
         _offeredProtocol = options.Offered(host.Traits);
     }
 
@@ -78,6 +80,7 @@ internal sealed class BackEndSession : IDisposable
     public void Dispose()
     {
         // In this order: nothing may touch guest memory once it is unmapped.
+        _stateMessages.Dispose();
         _rings.Dispose();
         _host.Reset();
         _memory.Dispose();
@@ -136,7 +139,7 @@ internal sealed class BackEndSession : IDisposable
                 SetBackEndChannel();
                 return true;
             default:
-                return _ringMessages.Obey() ?? _memoryMessages.Obey() ?? _deviceMessages.Obey()
+                return _ringMessages.Obey() ?? _memoryMessages.Obey() ?? _deviceMessages.Obey() ?? _stateMessages.Obey()
                     ?? throw new InvalidOperationException($"{_message.Rule.Name} has a rule but nobody obeys it");
         }
     }

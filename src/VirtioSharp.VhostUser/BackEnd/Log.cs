@@ -32,6 +32,12 @@ internal static partial class Log
     [LoggerMessage(13, LogLevel.Warning, "the ring is kicked but was never written to: the guest's RAM is probably private and nothing will arrive; give QEMU share=on: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0")]
     public static partial void MemoryNotShared(this ILogger log);
 
+    [LoggerMessage(15, LogLevel.Information, "device state {Done}: {Bytes} bytes")]
+    public static partial void StateMoved(this ILogger log, string done, int bytes);
+
+    [LoggerMessage(16, LogLevel.Error, "device state: {Reason}")]
+    public static partial void StateFailed(this ILogger log, string reason);
+
     [LoggerMessage(14, LogLevel.Information, "stopped; the front-end was still connected")]
     public static partial void Stopped(this ILogger log);
 

@@ -42,6 +42,9 @@ internal sealed class RingSet : IDisposable
     /// <summary>Whether a ring may stop with requests in flight, which stay noted (GET_VRING_BASE_INFLIGHT).</summary>
     public bool LeavesInFlight { get; set; }
 
+    /// <summary>Whether every ring is stopped: the device is suspended.</summary>
+    public bool IsSuspended => !_rings.Any(ring => ring.IsStarted);
+
     public Vring this[int index] => _rings[index];
 
     /// <summary>New features. A ring that runs goes on with them from where it stood.</summary>
@@ -102,7 +105,7 @@ internal sealed class RingSet : IDisposable
         QueueSnapshot at = ring.Stop(LeavesInFlight);
 
         // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
-        if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(other => other.IsStarted))
+        if ((_host.Status & DeviceStatus.NeedsReset) != 0 && IsSuspended)
             _host.Reset();
         return at;
     }

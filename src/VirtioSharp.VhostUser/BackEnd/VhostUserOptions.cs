@@ -11,7 +11,7 @@ public sealed record VhostUserOptions
     public const ProtocolFeatures Implemented =
         ProtocolFeatures.Mq | ProtocolFeatures.LogShmfd | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
         | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
-        | ProtocolFeatures.GetVringBaseInflight;
+        | ProtocolFeatures.DeviceState | ProtocolFeatures.GetVringBaseInflight;
 
     /// <summary>What to keep back, for a front-end that is better off without it.</summary>
     public ProtocolFeatures Withheld { get; init; }

@@ -88,8 +88,12 @@ internal sealed class FrontEndChannel : IDisposable
     /// <param name="sizes">Bytes that the answer may have.</param>
     /// <exception cref="VhostUserException">The back-end fails.</exception>
     public ReadOnlySpan<byte> Ask(FrontEndRequest request, ReadOnlySpan<byte> payload, int maxFds, params ReadOnlySpan<int> sizes)
+        => Ask(request, payload, [], maxFds, sizes);
+
+    /// <summary>As above, with descriptors.</summary>
+    public ReadOnlySpan<byte> Ask(FrontEndRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<FileDescriptor> fds, int maxFds, params ReadOnlySpan<int> sizes)
     {
-        Transmit(request, MessageFlags.Version1, payload, []);
+        Transmit(request, MessageFlags.Version1, payload, fds);
         return Receive(request, maxFds, sizes);
     }
 

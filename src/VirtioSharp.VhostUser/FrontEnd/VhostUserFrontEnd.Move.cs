@@ -1,6 +1,7 @@
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Linux;
 using VirtioSharp.Spec;
+using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.FrontEnd;
 
@@ -10,7 +11,7 @@ public sealed partial class VhostUserFrontEnd
     /// <summary>Moves the device to another back-end. The driver goes on; requests in flight are used once, here or there.</summary>
     /// <remarks>
     /// With GET_VRING_BASE_INFLIGHT the old back-end may leave them to the new one, which finds them in the in-flight buffer; else it
-    /// completes them first. When the new one fails, the old one goes on.
+    /// completes them first. With DEVICE_STATE its state goes along. When the new one fails, the old one goes on.
     /// </remarks>
     /// <param name="path">Where the new one listens. It must offer what the old one does.</param>
     /// <exception cref="VhostUserException">It cannot take over, and the old one has gone on; or the old one fails.</exception>
@@ -54,6 +55,8 @@ public sealed partial class VhostUserFrontEnd
     {
         try
         {
+            if (_link.Has(ProtocolFeatures.DeviceState))
+                StateChannel.Load(next.Channel, StateChannel.Save(_link.Channel, _options.ReplyTimeout), _options.ReplyTimeout);
             Resume(next);
         }
         catch (Exception failed) when (failed is TransportException or LinuxException)

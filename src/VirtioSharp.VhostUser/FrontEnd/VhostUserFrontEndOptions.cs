@@ -10,7 +10,7 @@ public sealed record VhostUserFrontEndOptions
     public const ProtocolFeatures Implemented =
         ProtocolFeatures.Mq | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
         | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
-        | ProtocolFeatures.GetVringBaseInflight;
+        | ProtocolFeatures.DeviceState | ProtocolFeatures.GetVringBaseInflight;
 
     /// <summary>Parts of the protocol not to accept, though offered.</summary>
     public ProtocolFeatures Withheld { get; init; }

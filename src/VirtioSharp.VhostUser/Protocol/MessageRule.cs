@@ -73,6 +73,8 @@ internal sealed record MessageRule(MessageFacts Facts, int MinSize, int MaxSize,
         Add(FrontEndRequest.SetInflightFd, InflightDescription.Bytes, fds: 1);
         Add(FrontEndRequest.SetStatus, U64);
         Add(FrontEndRequest.GetStatus);
+        Add(FrontEndRequest.SetDeviceStateFd, DeviceStateTransfer.Bytes, fds: 1);
+        Add(FrontEndRequest.CheckDeviceState);
         return rules;
     }
 }

@@ -75,6 +75,31 @@ internal readonly struct ConfigHeader(uint offset, uint size, uint flags)
     public readonly uint Flags = flags;
 }
 
+/// <summary>SET_DEVICE_STATE_FD: which way the state goes, and when in a migration.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly struct DeviceStateTransfer(uint direction, uint phase)
+{
+    public const int Bytes = 8;
+
+    /// <summary>Direction: from the back-end.</summary>
+    public const uint Save = 0;
+
+    /// <summary>Direction: to the back-end.</summary>
+    public const uint Load = 1;
+
+    /// <summary>Phase: the device is suspended. There is no other.</summary>
+    public const uint Stopped = 0;
+
+    /// <summary>In the answer: no file descriptor comes along. The lowest 8 bits are 0 on success.</summary>
+    public const ulong NoFd = 0x100;
+
+    /// <summary>In the answer: the mask of the error.</summary>
+    public const ulong Error = 0xFF;
+
+    public readonly uint Direction = direction;
+    public readonly uint Phase = phase;
+}
+
 /// <summary>SET_LOG_BASE: where the log of dirty pages lies in its file. The bit of guest address 0 is the first.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal readonly struct LogDescription(ulong mmapSize, ulong mmapOffset)
