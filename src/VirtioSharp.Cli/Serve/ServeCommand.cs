@@ -42,6 +42,12 @@ internal sealed class ServeCommand
         HelpName = "FEATURE",
     };
 
+    private readonly Option<string[]> _withoutVirtio = new("--without-virtio")
+    {
+        Description = "Do not offer these features of the device and its rings, as in event-idx,ring-packed (may be repeated)",
+        HelpName = "FEATURE,…",
+    };
+
     private readonly Option<int> _busyPoll = new("--busy-poll")
     {
         Description = "While requests come faster than this many microseconds, look for the next one instead of sleeping; 0 always sleeps",
@@ -76,7 +82,7 @@ internal sealed class ServeCommand
                 -device vhost-user-{device.Name}-pci,chardev=c0
             """)
         {
-            _socketPath, _fd, _printCapabilities, _logLevel, _without, _busyPoll, _report,
+            _socketPath, _fd, _printCapabilities, _logLevel, _without, _withoutVirtio, _busyPoll, _report,
         };
         foreach (Option option in device.Options)
             command.Add(option);
@@ -144,6 +150,7 @@ internal sealed class ServeCommand
         if (path is null == fd is null)
             throw new UserException($"give either --socket-path PATH or --fd N, as in: vio serve {device.Name} --socket-path /tmp/{device.Name}.sock{device.ExampleOptions}", ExitCode.Usage);
         virtio = device.Create(arguments, log);
+        options = options with { WithheldFeatures = OfferedFeatures.Of(virtio.Traits).Find(arguments.GetValue(_withoutVirtio)!) };
         try
         {
             if (path is not null)

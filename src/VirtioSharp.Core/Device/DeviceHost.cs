@@ -45,7 +45,7 @@ public sealed partial class DeviceHost : IDeviceServices
     public DeviceTraits Traits { get; }
 
     /// <summary>Everything offered to the driver.</summary>
-    public FeatureSet DeviceFeatures => Traits.Features | _options.RingFeatures;
+    public FeatureSet DeviceFeatures => (Traits.Features | _options.RingFeatures) - _options.WithheldFeatures;
 
     /// <summary>What the driver accepted so far.</summary>
     public FeatureSet DriverFeatures { get; private set; }

@@ -148,7 +148,7 @@ internal sealed class BackEndSession : IDisposable
         var accepted = new FeatureSet(value);
         FeatureSet unoffered = accepted - OfferedFeatures;
         if (!unoffered.IsEmpty)
-            throw new TransportException($"SET_FEATURES accepts {unoffered}, which was not offered: the front-end passes on what the guest accepted from it. Switch the feature off on the device's command line");
+            throw new TransportException($"SET_FEATURES accepts {unoffered}, which was not offered: the front-end passes on what the guest accepted from it. Offer it here, or switch it off on the VMM's device, too (QEMU: event_idx=off and the like)");
 
         // Without the bit there is no SET_VRING_ENABLE: rings are enabled from the start.
         if ((value & VhostUserFeatures.Protocol) == 0)

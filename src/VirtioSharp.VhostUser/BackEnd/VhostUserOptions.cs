@@ -1,3 +1,4 @@
+using VirtioSharp.Spec;
 using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.BackEnd;
@@ -12,6 +13,13 @@ public sealed record VhostUserOptions
 
     /// <summary>What to keep back, for a front-end that is better off without it.</summary>
     public ProtocolFeatures Withheld { get; init; }
+
+    /// <summary>What the rings here can do, which is offered beside a device's own features.</summary>
+    public static FeatureSet RingFeatures { get; } =
+        Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout | Features.RingPacked | Features.InOrder;
+
+    /// <summary>Features of the device and the rings not to offer.</summary>
+    public FeatureSet WithheldFeatures { get; init; }
 
     /// <summary>How long to look for more requests before the loop sleeps, while they come in such quick succession; zero always
     /// sleeps at once.</summary>

@@ -4,7 +4,6 @@ using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Linux;
-using VirtioSharp.Spec;
 
 namespace VirtioSharp.VhostUser.BackEnd;
 
@@ -44,7 +43,8 @@ public sealed class VhostUserServer : IDisposable
         {
             // Legacy drivers reach a back-end like any other: the front-end hides the transport.
             AllowLegacy = true,
-            RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout | Features.RingPacked | Features.InOrder,
+            RingFeatures = VhostUserOptions.RingFeatures,
+            WithheldFeatures = _options.WithheldFeatures,
             Observer = _surroundings,
         })
         {
