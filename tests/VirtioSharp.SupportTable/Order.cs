@@ -56,6 +56,7 @@ internal static class Order
         "STATUS",
         "RESET_DEVICE",
         "BACKEND_REQ",
+        "ACCESS_PLATFORM (IOTLB)",
     ];
 
     public static readonly string[] Transports =

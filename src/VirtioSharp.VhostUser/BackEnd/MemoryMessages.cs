@@ -74,6 +74,8 @@ internal sealed class MemoryMessages(IncomingMessage message, SharedMemory memor
     /// <returns>False when a ring should run now but cannot.</returns>
     private bool Replace(List<MemoryTable.Slot> slots)
     {
+        if (memory.Iotlb is not null)
+            rings.Pause(); // a ring whose translation goes with its region waits for another one
         memory.Replace(slots);
         recorder.MemoryRegions(memory.Table.Count);
         if (!memory.IsSealed && recorder.Fault("MemoryNotSealed"))

@@ -16,7 +16,11 @@ public sealed record VhostUserOptions
 
     /// <summary>What the rings here can do, which is offered beside a device's own features.</summary>
     public static FeatureSet RingFeatures { get; } =
-        Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout | Features.RingPacked | Features.InOrder;
+        Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout | Features.RingPacked | Features.InOrder
+        | Features.AccessPlatform;
+
+    /// <summary>What ACCESS_PLATFORM needs of the protocol: a back-end asks for what the IOTLB lacks, and its front-end awaits answers.</summary>
+    internal const ProtocolFeatures IotlbNeeds = ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq;
 
     /// <summary>Features of the device and the rings not to offer.</summary>
     public FeatureSet WithheldFeatures { get; init; }

@@ -95,14 +95,16 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
 
     /// <summary>Runs the device on the ring, from where it stands.</summary>
     /// <exception cref="QueueException">The ring cannot be: the message names the field.</exception>
-    public void Run()
+    /// <exception cref="UntranslatedException">It cannot be yet.</exception>
+    /// <param name="isTranslated">Whether its addresses are the IOMMU's, not the front-end's.</param>
+    public void Run(bool isTranslated)
     {
         VringAddress address = _address!.Value;
         var layout = new QueueLayout(
             Size,
-            ToGuest(address.Descriptor, "descriptor"),
-            ToGuest(address.Available, "available"),
-            ToGuest(address.Used, "used"));
+            isTranslated ? new(address.Descriptor) : ToGuest(address.Descriptor, "descriptor"),
+            isTranslated ? new(address.Available) : ToGuest(address.Available, "available"),
+            isTranslated ? new(address.Used) : ToGuest(address.Used, "used"));
         host.EnableQueue(Index, layout, _at);
         IsRunning = _hasRun = true;
         _kicks = 0;

@@ -35,9 +35,9 @@ internal sealed class FrontEndRing : IDisposable
         channel.Send(FrontEndRequest.SetVringAddr, new VringAddress(
             (uint)index,
             flags: 0,
-            DriverMemory.ToUser(layout.DescriptorArea),
-            DriverMemory.ToUser(layout.DeviceArea),
-            DriverMemory.ToUser(layout.DriverArea),
+            DriverMemory.ToBackEnd(layout.DescriptorArea, link),
+            DriverMemory.ToBackEnd(layout.DeviceArea, link),
+            DriverMemory.ToBackEnd(layout.DriverArea, link),
             log: 0));
         channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
         channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);

@@ -119,7 +119,7 @@ public sealed partial class VhostUserFrontEnd
     private void Reconnect()
     {
         UnixSocket connection = ConnectTo(_path!, timeout: TimeSpan.Zero); // whoever tries again waits
-        BackEndLink link = BackEndLink.Open(connection, _options, _link.Protocol, OnConfigurationChanged);
+        BackEndLink link = BackEndLink.Open(connection, _options, _link.Protocol, _events);
         try
         {
             RequireTheSame(link);
@@ -147,6 +147,8 @@ public sealed partial class VhostUserFrontEnd
     {
         if (!link.Offer.Features.Has(_accepted ?? default) || link.HasProtocolFeatures != _link.HasProtocolFeatures)
             throw Other(FrontEndRequest.GetFeatures, $"offers {link.Offer.Features}, and the driver uses {_accepted}");
+        if (link.IsTranslated != _link.IsTranslated)
+            throw Other(FrontEndRequest.GetFeatures, $"offers {link.Offer.Features}, and {Features.AccessPlatform} is in use");
         if (link.Protocol != _link.Protocol)
             throw Other(FrontEndRequest.GetProtocolFeatures, $"has no protocol feature {_link.Protocol & ~link.Protocol}");
         if (link.Offer.Queues < _rings.Length)

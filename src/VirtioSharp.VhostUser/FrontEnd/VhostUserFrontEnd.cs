@@ -17,15 +17,16 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 public sealed partial class VhostUserFrontEnd : IDriverTransport
 {
     /// <summary>What a driver is not shown: bit 30 is the protocol's, bit 26 is for migration, and an eventfd carries no data.
-    /// A ring cannot be reset alone.</summary>
+    /// A ring cannot be reset alone. An IOMMU is this end's, and the driver's addresses are what it translates.</summary>
     private static readonly FeatureSet Hidden =
-        new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset;
+        new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset | Features.AccessPlatform;
 
     private readonly string? _path;
     private readonly VhostUserFrontEndOptions _options;
     private readonly DriverMemory _memory;
     private readonly FrontEndRing?[] _rings;
     private readonly WrittenConfiguration _written = new();
+    private readonly BackEndEvents _events;
     private BackEndLink _link;
     private KeptInflightBuffer? _inflight;
     private bool _askedInflight; // since the last reset; that it needs none is an answer, too
@@ -46,7 +47,9 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private VhostUserFrontEnd(UnixSocket connection, string? path, DeviceId device, VhostUserFrontEndOptions options)
     {
         (_path, _options, DeviceId) = (path, options, device);
-        _link = BackEndLink.Open(connection, options, VhostUserFrontEndOptions.Implemented & ~options.Withheld, OnConfigurationChanged);
+        RequirePowerOfTwo(options.IotlbEntryBytes);
+        _events = new BackEndEvents(OnConfigurationChanged, OnMissed, OnAccessFailed);
+        _link = BackEndLink.Open(connection, options, VhostUserFrontEndOptions.Implemented & ~options.Withheld, _events);
         try
         {
             _memory = new DriverMemory(options.MemoryBytes);
@@ -265,6 +268,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
             if (_lost is null)
             {
                 StopRings(_link);
+                InvalidateTranslations();
                 if (_link.Has(ProtocolFeatures.ResetDevice))
                     _link.Channel.Send(FrontEndRequest.ResetDevice, []);
                 SetStatus(_link, DeviceStatus.Reset);

@@ -23,6 +23,10 @@ public sealed record VhostUserFrontEndOptions
     /// <summary>Most entries of a queue: the protocol does not tell what the back-end can take.</summary>
     public int MaxQueueSize { get; init; } = 256;
 
+    /// <summary>Puts an IOMMU between the back-end and the driver's memory, if that can be (ACCESS_PLATFORM, REPLY_ACK and BACKEND_REQ are
+    /// offered): it sees only what it asks for, in translations of so many bytes, a power of two from 4096 on. 0 does not.</summary>
+    public int IotlbEntryBytes { get; init; }
+
     /// <summary>The longest to wait for the answer to a message.</summary>
     public TimeSpan ReplyTimeout { get; init; } = TimeSpan.FromSeconds(10);
 

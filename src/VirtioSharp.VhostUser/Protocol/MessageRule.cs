@@ -62,6 +62,7 @@ internal sealed record MessageRule(MessageFacts Facts, int MinSize, int MaxSize,
         Add(FrontEndRequest.GetQueueNum);
         Add(FrontEndRequest.SetVringEnable, State);
         Add(FrontEndRequest.SetBackEndReqFd, fds: 1);
+        Add(FrontEndRequest.IotlbMsg, IotlbPayload.Bytes);
         Add(FrontEndRequest.GetConfig, ConfigHeader.Bytes, MaxPayload);
         Add(FrontEndRequest.SetConfig, ConfigHeader.Bytes, MaxPayload);
         Add(FrontEndRequest.ResetDevice);

@@ -152,7 +152,7 @@ public sealed class MessageTests : HostileTest
 
     [Fact]
     public void Features_that_were_not_offered_are_refused() =>
-        AssertRefused("SET_FEATURES accepts ACCESS_PLATFORM(33), which was not offered", frontEnd => frontEnd.Send(FrontEndRequest.SetFeatures, Wire.U64(FrontEnd.ModernFeatures | Wire.AccessPlatform)));
+        AssertRefused("SET_FEATURES accepts RING_RESET(40), which was not offered", frontEnd => frontEnd.Send(FrontEndRequest.SetFeatures, Wire.U64(FrontEnd.ModernFeatures | 1UL << 40)));
 
     [Fact]
     public void Protocol_features_that_were_not_offered_are_refused() =>
