@@ -57,6 +57,10 @@ internal static class Order
         "RESET_DEVICE",
         "BACKEND_REQ",
         "GET_VRING_BASE_INFLIGHT",
+        "DEVICE_STATE",
+        "INBAND_NOTIFICATIONS",
+        "GPA_ADDRESSES",
+        "ACCESS_PLATFORM (IOTLB)",
     ];
 
     public static readonly string[] Transports =

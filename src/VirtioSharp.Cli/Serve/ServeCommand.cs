@@ -42,6 +42,12 @@ internal sealed class ServeCommand
         HelpName = "FEATURE",
     };
 
+    private readonly Option<ProtocolFeatures[]> _with = new("--with")
+    {
+        Description = "Offer a part of the vhost-user protocol that is not offered by itself: InbandNotifications. Not for QEMU, which accepts it without having it",
+        HelpName = "FEATURE",
+    };
+
     private readonly Option<string[]> _withoutVirtio = new("--without-virtio")
     {
         Description = "Do not offer these features of the device and its rings, as in event-idx,ring-packed (may be repeated)",
@@ -82,7 +88,7 @@ internal sealed class ServeCommand
                 -device vhost-user-{device.Name}-pci,chardev=c0
             """)
         {
-            _socketPath, _fd, _printCapabilities, _logLevel, _without, _withoutVirtio, _busyPoll, _report,
+            _socketPath, _fd, _printCapabilities, _logLevel, _with, _without, _withoutVirtio, _busyPoll, _report,
         };
         foreach (Option option in device.Options)
             command.Add(option);
@@ -94,10 +100,14 @@ internal sealed class ServeCommand
     {
         if (arguments.GetValue(_busyPoll) is < 0 or > 1_000_000)
             throw new UserException("--busy-poll: give 0 to 1000000 microseconds", ExitCode.Usage);
+        ProtocolFeatures added = All(arguments.GetValue(_with)!);
+        if ((added & ~VhostUserOptions.Optional) is not 0 and var other)
+            throw new UserException($"--with {other}: only {VhostUserOptions.Optional} can be added; what else there is is offered by itself", ExitCode.Usage);
         using ILoggerFactory logging = Logs.ToStandardError(arguments.GetValue(_logLevel));
         var options = new VhostUserOptions
         {
-            Withheld = arguments.GetValue(_without)!.Aggregate(ProtocolFeatures.None, (all, one) => all | one),
+            Added = added,
+            Withheld = All(arguments.GetValue(_without)!),
             BusyPoll = TimeSpan.FromMicroseconds(arguments.GetValue(_busyPoll)),
         };
         ILogger log = logging.CreateLogger($"vio-{device.Name}");
@@ -130,6 +140,8 @@ internal sealed class ServeCommand
             server.Loop.Post(() => device.OnHangUp!(virtio));
         }
     }
+
+    private static ProtocolFeatures All(ProtocolFeatures[] features) => features.Aggregate(ProtocolFeatures.None, (all, one) => all | one);
 
     private static void Save(SessionReport report, string path, ILogger log)
     {

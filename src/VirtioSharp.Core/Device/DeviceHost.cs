@@ -23,6 +23,7 @@ public sealed partial class DeviceHost : IDeviceServices
     private readonly QueueSlot[] _slots;
     private MemoryMap _memory = MemoryMap.Empty;
     private DirtyLog? _log;
+    private Iotlb? _iotlb;
     private bool _startedEarly; // by a legacy driver that has not set DRIVER_OK
 
     /// <summary>Takes <paramref name="device"/> in. Its status is 0 (reset).</summary>
@@ -122,6 +123,7 @@ public sealed partial class DeviceHost : IDeviceServices
     /// <param name="layout">Where it put it.</param>
     /// <param name="at">Where to go on, for a queue that was in use before.</param>
     /// <exception cref="QueueException">The queue cannot be: the message names the field.</exception>
+    /// <exception cref="UntranslatedException">It cannot be yet: the IOTLB does not know where its ring is.</exception>
     public void EnableQueue(int index, in QueueLayout layout, QueueSnapshot at = default)
     {
         QueueSlot slot = Slot(index);
@@ -317,7 +319,7 @@ public sealed partial class DeviceHost : IDeviceServices
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
     private DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
-        RingFormat.Attach(slot, layout, _memory, _log, DriverFeatures, at);
+        RingFormat.Attach(slot, layout, new GuestMemory(_memory, _iotlb), _log, DriverFeatures, at);
 
     private void Start()
     {

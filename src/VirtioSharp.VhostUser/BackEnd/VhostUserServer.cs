@@ -4,6 +4,7 @@ using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Linux;
+using VirtioSharp.Spec;
 
 namespace VirtioSharp.VhostUser.BackEnd;
 
@@ -44,7 +45,7 @@ public sealed class VhostUserServer : IDisposable
             // Legacy drivers reach a back-end like any other: the front-end hides the transport.
             AllowLegacy = true,
             RingFeatures = VhostUserOptions.RingFeatures,
-            WithheldFeatures = _options.WithheldFeatures,
+            WithheldFeatures = _options.WithheldFeatures | ((_options.Withheld & VhostUserOptions.IotlbNeeds) != 0 ? Features.AccessPlatform : default),
             Observer = _surroundings,
         })
         {

@@ -19,7 +19,7 @@ public sealed partial class VhostUserFrontEnd
     {
         if (_lost is not null)
             TryReconnect(Timeout.InfiniteTimeSpan);
-        BackEndLink next = BackEndLink.Open(ConnectTo(path, _options.ReplyTimeout), _options, _link.Protocol, OnConfigurationChanged);
+        BackEndLink next = BackEndLink.Open(ConnectTo(path, _options.ReplyTimeout), _options, _link.Protocol, _events);
         try
         {
             RequireTheSame(next);
