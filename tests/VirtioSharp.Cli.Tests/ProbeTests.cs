@@ -32,6 +32,19 @@ public sealed class ProbeTests : IDisposable
     }
 
     [Fact]
+    public async Task Features_that_the_command_line_leaves_out_are_not_offered_and_the_device_works_without_them()
+    {
+        await using VioProcess vio = await VioProcess.ServeRngAsync(_directory["sock"], "--without-virtio", "event-idx,RING_PACKED", "--without-virtio=any-layout");
+
+        Ending probe = await VioProcess.RunAsync("probe", "--socket-path", _directory["sock"]);
+        Ending read = await VioProcess.RunAsync("read", "rng", "--socket-path", _directory["sock"], "--bytes", "10000", "--hex");
+
+        Assert.Equal((0, 0), (probe.ExitCode, read.ExitCode));
+        Assert.Contains("IN_ORDER(35)", probe.Output, StringComparison.Ordinal);
+        Assert.DoesNotMatch("EVENT_IDX|RING_PACKED|ANY_LAYOUT", probe.Output);
+    }
+
+    [Fact]
     public async Task For_programs_it_is_one_JSON_object()
     {
         await using VioProcess vio = await VioProcess.ServeRngAsync(_directory["sock"], "--without", "Mq", "--without", "ConfigureMemSlots");

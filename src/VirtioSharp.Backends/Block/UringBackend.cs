@@ -16,6 +16,7 @@ namespace VirtioSharp.Backends.Block;
 public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferred, IIdlePoller
 {
     private const int MaxPrepared = 256;
+    private const ulong Cancellation = ulong.MaxValue; // a tag that names no slot
     private const int MaxBuffers = 1024; // of one system call (IOV_MAX)
 
     private readonly FileBackend _atOnce;
@@ -26,6 +27,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     private readonly ILogger _log;
     private EventLoop? _loop;
     private bool _wasRefused;
+    private int _suspended = -1; // the queue whose operations are given up
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
@@ -103,7 +105,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             while (_ring.TryTake(out ulong tag, out int result))
             {
                 any = more = true;
-                End((int)tag, result);
+                End(tag, result);
             }
         }
         while (more); // an end may have prepared a rest, or made room for ends that the kernel has kept
@@ -118,6 +120,27 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     {
         while (IsBusyWith(queue))
             Pump(wait: true);
+    }
+
+    /// <inheritdoc/>
+    public void Suspend(int queue)
+    {
+        _suspended = queue;
+        try
+        {
+            for (int index = 0; index < _slots.Length; index++)
+            {
+                MakeRoom(); // which may end some
+                if (_slots[index].Operation?.Queue == queue)
+                    _ring.Cancel((ulong)index, Cancellation);
+            }
+
+            Finish(queue);
+        }
+        finally
+        {
+            _suspended = -1;
+        }
     }
 
     /// <inheritdoc/>
@@ -153,7 +176,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             _wasRefused = true;
             bool any = false;
             for (; _ring.TryWithdraw(out ulong tag); any = true)
-                DoNow((int)tag);
+                if (tag != Cancellation)
+                    DoNow((int)tag);
             return any;
         }
     }
@@ -191,12 +215,22 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         _loop?.Defer(this); // together with what else this turn brings
     }
 
-    private void End(int index, int result)
+    private void End(ulong tag, int result)
     {
+        if (tag == Cancellation)
+            return;
+        int index = (int)tag;
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
         Errno errno = result < 0 ? (Errno)(-result) : Errno.None;
-        if (errno == Errno.EINTR)
+        if (errno is Errno.EINTR or Errno.ECANCELED && operation.Queue == _suspended)
+        {
+            Release(index);
+            operation.Abandon();
+            return;
+        }
+
+        if (errno is Errno.EINTR or Errno.ECANCELED)
         {
             Prepare(index);
             return;
@@ -232,10 +266,15 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     private void Complete(int index, Errno errno)
     {
         BlockOperation operation = _slots[index].Operation!;
+        Release(index);
+        _atOnce.Complete(operation, errno); // the device may submit another: nothing of ours may be half done here
+    }
+
+    private void Release(int index)
+    {
         _slots[index] = default;
         _free.Push(index);
         InFlight--;
-        _atOnce.Complete(operation, errno); // the device may submit another: nothing of ours may be half done here
     }
 
     /// <summary>Leaves behind what has been moved.</summary>

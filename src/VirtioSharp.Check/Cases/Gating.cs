@@ -34,6 +34,9 @@ internal static class Gating
         Gated(Request.GetMaxMemSlots, Protocol.ConfigureMemSlots, []),
         Gated(Request.AddMemReg, Protocol.ConfigureMemSlots, new byte[40]),
         Gated(Request.RemMemReg, Protocol.ConfigureMemSlots, new byte[40]),
+        Gated(Request.SetDeviceStateFd, Protocol.DeviceState, Payload.State(0, 0)),
+        Gated(Request.CheckDeviceState, Protocol.DeviceState, []),
+        Gated(Request.VringKick, Protocol.InbandNotifications, Payload.State(0, 0)),
         Gated(Request.SetStatus, Protocol.Status, Payload.U64(0)),
         Gated(Request.GetStatus, Protocol.Status, []),
         new("gate-legacy-front-end", From.VhostUser("Communication: full backwards compatibility"), "A front-end that knows neither bit 30 nor protocol features gets answers to the messages that were always there.", bench =>

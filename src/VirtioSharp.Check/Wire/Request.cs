@@ -8,7 +8,8 @@ internal static class Request
         SetVringNum = 8, SetVringAddr = 9, SetVringBase = 10, GetVringBase = 11, SetVringKick = 12, SetVringCall = 13, SetVringErr = 14,
         GetProtocolFeatures = 15, SetProtocolFeatures = 16, GetQueueNum = 17, SetVringEnable = 18, SetBackEndReqFd = 21,
         GetConfig = 24, SetConfig = 25, GetInflightFd = 31, SetInflightFd = 32, ResetDevice = 34, GetMaxMemSlots = 36,
-        AddMemReg = 37, RemMemReg = 38, SetStatus = 39, GetStatus = 40;
+        VringKick = 35, AddMemReg = 37, RemMemReg = 38, SetStatus = 39, GetStatus = 40,
+        SetDeviceStateFd = 42, CheckDeviceState = 43;
 
     public static string Name(uint request) => request switch
     {
@@ -41,6 +42,9 @@ internal static class Request
         RemMemReg => "REM_MEM_REG",
         SetStatus => "SET_STATUS",
         GetStatus => "GET_STATUS",
+        VringKick => "VRING_KICK",
+        SetDeviceStateFd => "SET_DEVICE_STATE_FD",
+        CheckDeviceState => "CHECK_DEVICE_STATE",
         _ => $"request {request}",
     };
 }
@@ -60,6 +64,9 @@ internal enum Protocol : ulong
     InbandNotifications = 1 << 14,
     ConfigureMemSlots = 1 << 15,
     Status = 1 << 16,
+    DeviceState = 1 << 19,
+    GetVringBaseInflight = 1 << 20,
+    GpaAddresses = 1 << 21,
 }
 
 /// <summary>The feature bits that the cases know.</summary>

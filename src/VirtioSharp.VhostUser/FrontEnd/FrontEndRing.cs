@@ -29,7 +29,7 @@ internal sealed class FrontEndRing : IDisposable
     /// <summary>Whether the back-end may use it.</summary>
     public bool IsStarted { get; private set; }
 
-    /// <summary>Starts it: it is the kick descriptor that does.</summary>
+    /// <summary>Starts it: it is the kick descriptor that does, or the first kick in-band.</summary>
     public void Start(BackEndLink link, int index, QueueSnapshot at, bool isPacked)
     {
         FrontEndChannel channel = link.Channel;
@@ -39,14 +39,23 @@ internal sealed class FrontEndRing : IDisposable
         channel.Send(FrontEndRequest.SetVringAddr, new VringAddress(
             (uint)index,
             flags: 0,
-            DriverMemory.ToUser(layout.DescriptorArea),
-            DriverMemory.ToUser(layout.DeviceArea),
-            DriverMemory.ToUser(layout.DriverArea),
+            DriverMemory.ToBackEnd(layout.DescriptorArea, link),
+            DriverMemory.ToBackEnd(layout.DeviceArea, link),
+            DriverMemory.ToBackEnd(layout.DriverArea, link),
             log: 0));
-        channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
-        channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
-        IsStarted = true; // perhaps even if it refuses the kick
-        channel.Send(FrontEndRequest.SetVringKick, (ulong)index, Kick.Descriptor);
+        if (link.Has(ProtocolFeatures.InbandNotifications))
+        {
+            IsStarted = true;
+            channel.Send(FrontEndRequest.VringKick, new VringState((uint)index, 0));
+        }
+        else
+        {
+            channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
+            channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
+            IsStarted = true; // perhaps even if it refuses the kick
+            channel.Send(FrontEndRequest.SetVringKick, (ulong)index, Kick.Descriptor);
+        }
+
         if (link.HasProtocolFeatures)
             channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 1));
     }

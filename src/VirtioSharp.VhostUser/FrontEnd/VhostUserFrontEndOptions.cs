@@ -9,10 +9,20 @@ public sealed record VhostUserFrontEndOptions
     /// <summary>Everything that works here.</summary>
     public const ProtocolFeatures Implemented =
         ProtocolFeatures.Mq | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
-        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status;
+        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
+        | ProtocolFeatures.DeviceState | ProtocolFeatures.GetVringBaseInflight | ProtocolFeatures.GpaAddresses;
+
+    /// <summary>What works, too, and is used only if it is asked for: there are front-ends that accept INBAND_NOTIFICATIONS without having it
+    /// (QEMU), and messages are slower than eventfds.</summary>
+    public const ProtocolFeatures Optional = ProtocolFeatures.InbandNotifications;
+
+    /// <summary>Which of <see cref="Optional"/> to accept, if they are offered.</summary>
+    public ProtocolFeatures Added { get; init; }
 
     /// <summary>Parts of the protocol not to accept, though offered.</summary>
     public ProtocolFeatures Withheld { get; init; }
+
+    internal ProtocolFeatures Accepted => (Implemented | (Added & Optional)) & ~Withheld;
 
     /// <summary>Features of the device and the rings not to show the driver, though offered.</summary>
     public FeatureSet WithheldFeatures { get; init; }
@@ -22,6 +32,10 @@ public sealed record VhostUserFrontEndOptions
 
     /// <summary>Most entries of a queue: the protocol does not tell what the back-end can take.</summary>
     public int MaxQueueSize { get; init; } = 256;
+
+    /// <summary>Puts an IOMMU between the back-end and the driver's memory, if that can be (ACCESS_PLATFORM, REPLY_ACK and BACKEND_REQ are
+    /// offered): it sees only what it asks for, in translations of so many bytes, a power of two from 4096 on. 0 does not.</summary>
+    public int IotlbEntryBytes { get; init; }
 
     /// <summary>The longest to wait for the answer to a message.</summary>
     public TimeSpan ReplyTimeout { get; init; } = TimeSpan.FromSeconds(10);

@@ -30,7 +30,11 @@ internal sealed class ConfigurableDevice(int changesPerRequest = 1) : VirtioDevi
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         _configuration.AsSpan(offset, destination.Length).CopyTo(destination);
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source) => source.CopyTo(_configuration.AsSpan(offset));
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    {
+        source.CopyTo(_configuration.AsSpan(offset));
+        return true;
+    }
 }
 
 /// <summary>Writes a byte into each buffer it gets, unless told to misbehave.</summary>
