@@ -19,6 +19,7 @@ public static class CheckList
         new("Configuration, status, channel", Configuration.All),
         new("Sessions", Sessions.All),
         new("In-flight tracking and logging", Recovery.All),
+        new("Behind an IOMMU", Translation.All),
         new("Disks", Disks.All),
         new("Rings that cannot be", RingSetup.All),
         new("Chains no driver may make", Chains.All),

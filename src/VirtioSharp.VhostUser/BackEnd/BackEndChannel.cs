@@ -28,8 +28,8 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
     /// <summary>Is told what the front-end answered to a miss: whether it refused.</summary>
     public Action<bool>? MissAnswered { get; set; }
 
-    /// <summary>Is told why the front-end can neither be asked any more nor answer.</summary>
-    public Action<string>? Broken { get; set; }
+    /// <summary>Is told that the front-end can neither be asked any more nor answer: why, or null when it has closed its end.</summary>
+    public Action<string?>? Ended { get; set; }
 
     /// <summary>Sends CONFIG_CHANGE. One that cannot be sent is the front-end's loss, not the device's.</summary>
     public bool SendConfigChange() => Send(BackEndRequest.ConfigChange, MessageFlags.Version1, []);
@@ -53,15 +53,15 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
             if (received == UnixSocket.WouldBlock)
                 return;
             if (received == 0)
-                Close("it was closed");
+                End(null);
             else if (_fds.Count > 0 || _fds.Truncated)
-                Close("an answer came with file descriptors");
+                End("an answer came with file descriptors");
             else if ((_have += received) == _reply.Length)
                 Take();
         }
         catch (LinuxException gone)
         {
-            Close(gone.Message);
+            End(gone.Errno == Errno.ECONNRESET ? null : gone.Message);
         }
     }
 
@@ -78,16 +78,16 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
         _have = 0;
         var header = MemoryMarshal.Read<MessageHeader>(_reply);
         if (header.Request != (uint)BackEndRequest.IotlbMsg || !header.IsVersion1 || !header.IsReply || header.Size != sizeof(ulong))
-            Close($"request = {header.Request}, flags = 0x{(uint)header.Flags:x}, size = {header.Size} is no answer to an IOTLB miss");
+            End($"request = {header.Request}, flags = 0x{(uint)header.Flags:x}, size = {header.Size} is no answer to an IOTLB miss");
         else
             MissAnswered?.Invoke(MemoryMarshal.Read<ulong>(_reply.AsSpan(MessageHeader.Bytes)) != 0);
     }
 
-    private void Close(string reason)
+    private void End(string? reason)
     {
         _registration?.Dispose();
         _registration = null;
-        Broken?.Invoke(reason);
+        Ended?.Invoke(reason);
     }
 
     private bool SendIotlb(GuestAddress address, MemoryAccess access, IotlbType type, MessageFlags flags)

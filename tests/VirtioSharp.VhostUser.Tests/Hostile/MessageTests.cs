@@ -86,7 +86,6 @@ public sealed class MessageTests : HostileTest
 
     [Theory]
     [InlineData(0, "request 0")]
-    [InlineData(22, "IOTLB_MSG")]
     [InlineData(23, "SET_VRING_ENDIAN")]
     [InlineData(33, "GPU_SET_SOCKET")]
     [InlineData(35, "VRING_KICK")]
