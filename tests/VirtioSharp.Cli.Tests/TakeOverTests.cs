@@ -77,12 +77,10 @@ public sealed class TakeOverTests : IDisposable
         load.Verify();
         Assert.False(driver.IsWriteback);
         load.AssertFile(disk);
-        Assert.Equal((0, 0), (CountErrors(first), CountErrors(second)));
+        Assert.DoesNotMatch("(?m)^.*(fail|connection closed).*$", first.Errors + second.Errors);
 
         VioProcess Serve(string socket) => VioProcess.Start(
             "serve", "blk", "--socket-path", _directory[socket], "--blk-file", disk, "--shared", "--num-queues", "2", "--aio", engine, "--cache", engine == "sync" ? "writeback" : "none");
-
-        static int CountErrors(VioProcess daemon) => daemon.Errors.Split('\n').Count(line => line.Contains("fail", StringComparison.OrdinalIgnoreCase) || line.Contains("connection closed", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -5,6 +5,7 @@ using VirtioSharp.Drivers.Block;
 using VirtioSharp.Drivers.Rng;
 using VirtioSharp.Spec;
 using VirtioSharp.Testing;
+using VirtioSharp.VhostUser.BackEnd;
 using VirtioSharp.VhostUser.FrontEnd;
 using VirtioSharp.VhostUser.Protocol;
 using VirtioSharp.VhostUser.Tests.Support;
@@ -40,8 +41,13 @@ public sealed class MoveTests
         }
 
         bool hasState = (withheld & ProtocolFeatures.DeviceState) == 0;
-        Assert.Equal(hasState, first.NextReport().Messages.ContainsKey("SET_DEVICE_STATE_FD"));
-        Assert.Equal(hasState, second.NextReport().Messages.ContainsKey("CHECK_DEVICE_STATE"));
+        foreach (ServedDevice one in new[] { first, second })
+        {
+            SessionReport report = one.NextReport();
+            Assert.Null(report.Ended);
+            Assert.Equal(hasState, report.Messages.ContainsKey("SET_DEVICE_STATE_FD"));
+            Assert.Empty(one.Log.Errors);
+        }
     }
 
     [Fact]
