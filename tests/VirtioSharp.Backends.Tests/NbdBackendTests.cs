@@ -203,6 +203,21 @@ public sealed class NbdBackendTests : IDisposable
     }
 
     [Fact]
+    public void Of_flushes_at_once_one_is_with_the_server_and_its_failure_is_that_of_the_others()
+    {
+        Open(peer =>
+        {
+            peer.Enter();
+            peer.Simple(peer.Request().Cookie, 5);
+            peer.Serve(); // would answer the others well
+        });
+        for (int i = 0; i < 3; i++)
+            Assert.True(Driver.TrySubmit(BlockRequest.Flush(), out _));
+
+        Assert.All(WaitForAll(3), result => Assert.False(result.IsDone));
+    }
+
+    [Fact]
     public void A_request_that_nobody_answers_fails_when_its_time_is_up()
     {
         Open(new NbdBackendOptions { Timeout = TimeSpan.FromMilliseconds(100) }, peer =>
