@@ -331,6 +331,7 @@ public sealed class NbdBackendTests : IDisposable
         {
             case "unknown export":
                 peer.Reply(7, 1u << 31 | 6, Text("\x1bwho?\n"));
+                peer.Option(2); // the client takes its leave
                 break;
             case "tls":
                 peer.Reply(7, 1u << 31 | 5);

@@ -15,28 +15,24 @@ public sealed class FailingDiskTests : IDisposable
 
     public void Dispose() => _directory.Dispose();
 
-    /// <summary>A limit on the length of files (setrlimit(2)), as a full file system would have it: EFBIG, where that says ENOSPC.</summary>
     [Theory]
     [InlineData("sync")]
     [InlineData("io_uring")]
     public async Task Where_there_is_no_more_room_a_write_fails_and_the_rest_goes_on(string engine)
     {
-        const string prlimit = "/usr/bin/prlimit";
-        if (!File.Exists(prlimit))
-            Assert.Skip($"{prlimit} was not found: run 'apt install util-linux'");
-        File.WriteAllBytes(Disk, new byte[DiskBytes]);
-        await using VioProcess vio = VioProcess.StartProgram(prlimit, [$"--fsize={DiskBytes / 2}", VioProcess.Program, "serve", "blk", "--socket-path", _directory["s"], "--blk-file", Disk, "--aio", engine]);
+        await using VioProcess vio = await ServeFromSmallFileSystemAsync($"exec '{VioProcess.Program}' serve blk --socket-path '{_directory["s"]}' --blk-file fs/disk --aio {engine}");
         await vio.WaitForLogAsync("listening on");
         using VhostUserFrontEnd frontEnd = Connect();
         using var driver = new BlockDriver(frontEnd);
 
-        driver.Write(0, new byte[4096]);
-        var failure = Assert.Throws<BlockException>(() => driver.Write(DiskBytes / 512 - 8, new byte[4096]));
+        var failure = Assert.Throws<BlockException>(() => driver.Write(0, new byte[DiskBytes / 2]));
         driver.Read(DiskBytes / 512 - 8, new byte[4096]);
+        driver.Discard(0, DiskBytes / 512);
         driver.Write(8, new byte[4096]);
         driver.Flush();
 
         Assert.Equal(BlockOutcome.IoError, failure.Result.Outcome);
+        Assert.Contains("(ENOSPC)", vio.Errors, StringComparison.Ordinal);
         Assert.False(vio.HasExited);
     }
 
@@ -61,6 +57,23 @@ public sealed class FailingDiskTests : IDisposable
 
         Assert.Equal(BlockOutcome.IoError, failure.Result.Outcome);
         Assert.Contains("the file has become shorter", vio.Errors, StringComparison.Ordinal);
+    }
+
+    /// <summary>A file system of our own with less room than its file is long, which nobody else sees and which goes with the process.</summary>
+    private async Task<VioProcess> ServeFromSmallFileSystemAsync(string command)
+    {
+        const string unshare = "/usr/bin/unshare";
+        string script = $"cd '{_directory.Path}' && mkdir -p fs && mount -t tmpfs -o size={DiskBytes / 4} tmpfs fs && truncate -s {DiskBytes} fs/disk && ";
+        string[] arguments = [.. Environment.IsPrivilegedProcess ? Array.Empty<string>() : ["--map-root-user"], "--mount", "/bin/sh", "-c"];
+        if (!File.Exists(unshare))
+            Assert.Skip($"{unshare} was not found: run 'apt install util-linux'");
+        await using (VioProcess trial = VioProcess.StartProgram(unshare, [.. arguments, script + "true"]))
+        {
+            if (await trial.EndAsync() is { ExitCode: not 0 } refused)
+                Assert.Skip($"no file system can be mounted here: {refused.Errors}");
+        }
+
+        return VioProcess.StartProgram(unshare, [.. arguments, script + command]);
     }
 
     private VhostUserFrontEnd Connect() => VhostUserFrontEnd.Connect(_directory["s"], DeviceId.Block);
