@@ -19,7 +19,7 @@ internal sealed record BlkStore(string Name, string? Directory, string[] Ours, (
         new("null", null, ["--null", $"{Bytes}"], [("null-co", $"driver=null-co,read-zeroes=on,size={Bytes}")]),
         new("page cache", storage, ["--blk-file", "{file}"], Ways("", "threads", "io_uring")),
         new("tmpfs", memory, ["--blk-file", "{file}"], Ways("", "threads", "io_uring")),
-        new("O_DIRECT", storage, ["--blk-file", "{file}", "--cache", "none", "--aio", "io_uring"], Ways(",cache.direct=on", "threads", "io_uring", "native")),
+        new("O_DIRECT", storage, ["--blk-file", "{file}", "--cache", "none"], Ways(",cache.direct=on", "threads", "io_uring", "native")),
     ];
 
     /// <summary>Written, so that nothing is a hole. It is in the page cache, or none of it is: a direct write past a cached page has to drop it.</summary>
