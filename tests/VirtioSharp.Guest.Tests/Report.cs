@@ -25,6 +25,8 @@ internal sealed class Report(JsonElement root)
         return new Report(json.RootElement.Clone());
     }
 
+    public bool HasProtocol(string feature) => root.GetProperty("protocolFeatures").ToString().Contains(feature, StringComparison.Ordinal);
+
     public int Messages(string name) =>
         root.GetProperty("messages").TryGetProperty(name, out JsonElement count) ? count.GetInt32() : 0;
 }

@@ -292,14 +292,6 @@ public sealed partial class DeviceHost : IDeviceServices
         }
     }
 
-    /// <summary>What another host needs, besides where queues stand and what a driver writes again, for its device to go on as this one (a
-    /// migration). No queue should be enabled.</summary>
-    public byte[] SaveState() => DeviceState.Save(_device);
-
-    /// <summary>Takes over what <see cref="SaveState"/> of another host returned.</summary>
-    /// <exception cref="FormatException">It cannot be: the message names the field. Nothing has changed then.</exception>
-    public void LoadState(ReadOnlySpan<byte> state) => DeviceState.Load(_device, state);
-
     void IDeviceServices.ConfigurationChanged()
     {
         ConfigurationGeneration++;

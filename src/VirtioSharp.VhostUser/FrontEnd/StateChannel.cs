@@ -82,6 +82,11 @@ internal static class StateChannel
                 ours.Dispose();
                 return PipeEnd.Adopt(file);
             }
+            catch (LinuxException wrong)
+            {
+                ours.Dispose();
+                throw new VhostUserException(VhostUserFailure.BrokenRules, FrontEndRequest.SetDeviceStateFd, $"the back-end's own channel for its device's state: {wrong.Message}", wrong);
+            }
             catch
             {
                 ours.Dispose();
