@@ -15,8 +15,8 @@ switch (args)
     case ["registers"]:
         BenchmarkRunner.Run<RegisterBenchmarks>(InProcess());
         return 0;
-    case ["blk", var vio, var rounds, .. var serveOptions]:
-        return BlkBench.Run(vio, int.Parse(rounds, System.Globalization.CultureInfo.InvariantCulture), serveOptions);
+    case ["blk", var vio, .. var blkOptions]:
+        return BlkBench.Run(vio, blkOptions);
     case ["rng", var vio, var rounds, .. var serveOptions]:
         return await GuestRng.RunAsync(vio, int.Parse(rounds, System.Globalization.CultureInfo.InvariantCulture), serveOptions);
     case ["qtest"]:
@@ -24,7 +24,7 @@ switch (args)
     case ["rings", .. var ringOptions]:
         return RingBench.Run(ringOptions);
     default:
-        Console.Error.WriteLine("usage: VirtioSharp.Bench blk VIO ROUNDS [SERVE-OPTION…] | chains | qtest | registers | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see the scripts in bench/");
+        Console.Error.WriteLine("usage: VirtioSharp.Bench blk VIO [OPTION…] | chains | qtest | registers | rings [--quick] [ROWS] | rng VIO ROUNDS [SERVE-OPTION…]; see the scripts in bench/");
         return 2;
 }
 

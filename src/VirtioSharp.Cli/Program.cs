@@ -1,4 +1,5 @@
 using System.CommandLine;
+using VirtioSharp.Cli.Bench;
 using VirtioSharp.Cli.Boot;
 using VirtioSharp.Cli.Check;
 using VirtioSharp.Cli.Control;
@@ -53,6 +54,7 @@ internal static class Program
             CheckCommand.Create(),
             ReadCommand.Create(),
             WriteCommand.Create(),
+            BenchCommand.Create(),
             DemoCommand.Create(),
             TraceCommand.Create(),
             ProxyCommand.Create(),

@@ -108,4 +108,7 @@ public enum Errno
 
     /// <summary>Connecting has begun and goes on.</summary>
     EINPROGRESS = 115,
+
+    /// <summary>It was cancelled.</summary>
+    ECANCELED = 125,
 }

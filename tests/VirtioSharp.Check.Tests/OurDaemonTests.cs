@@ -22,7 +22,7 @@ public sealed class OurDaemonTests : IDisposable
     [Proves("vio check", "vhost-user")]
     public async Task Nothing_fails(params string[] withheld)
     {
-        await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath, [.. withheld.SelectMany(feature => (string[])["--without", feature]), "--log-level", "Information"]);
+        await using VioProcess vio = await VioProcess.ServeRngAsync(SocketPath, [.. withheld.SelectMany(feature => (string[])["--without", feature]), "--with", "InbandNotifications", "--log-level", "Information"]);
         var options = new CheckOptions { SocketPath = SocketPath, Device = "rng", Timeout = TimeSpan.FromSeconds(30), Dangerous = true };
 
         CheckResult[] results = [.. new CheckRun(options).Run(CheckList.All)];

@@ -47,7 +47,7 @@ public sealed class BlkOptionTests : IDisposable
         Assert.Contains("vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", run.Output, StringComparison.Ordinal);
         Assert.Contains("vhost-user-blk-pci", run.Output, StringComparison.Ordinal);
         Assert.Contains("[default: writeback]", run.Output, StringComparison.Ordinal);
-        Assert.Contains("[default: sync]", run.Output, StringComparison.Ordinal);
+        Assert.Contains("[default: auto]", run.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -87,6 +87,21 @@ public sealed class BlkOptionTests : IDisposable
         Refusals.AssertOneLine(await ServeAsync(), 1, $"--blk-file {Disk}", "another program has it open");
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true, "--cache", "none")]
+    [InlineData(false, "--cache", "none", "--aio", "sync")]
+    [InlineData(true, "--aio", "io_uring")]
+    public async Task Requests_wait_together_where_they_go_past_the_page_cache_and_otherwise_when_asked_to(bool together, params string[] options)
+    {
+        File.WriteAllBytes(Disk, new byte[4096]);
+        await using VioProcess vio = await VioProcess.ServeAsync("blk", _directory["sock"], ["--blk-file", Disk, .. options]);
+
+        IEnumerable<string?> open = Directory.EnumerateFileSystemEntries($"/proc/{vio.Id}/fd").Select(fd => new FileInfo(fd).LinkTarget);
+
+        Assert.Equal(together, open.Contains("anon_inode:[io_uring]"));
+    }
+
     [Fact]
     public async Task A_file_without_permission_to_write_is_told_with_the_way_out()
     {
@@ -113,7 +128,7 @@ public sealed class BlkOptionTests : IDisposable
     [InlineData("block size 0", "--null", "1M", "--block-size", "0")]
     [InlineData("serial", "--null", "1M", "--serial", "longer than twenty characters")]
     [InlineData("'sometimes' not recognized. Must be one of: 'writeback' 'writethrough' 'none'", "--null", "1M", "--cache", "sometimes")]
-    [InlineData("'io-uring' not recognized. Must be one of: 'sync' 'io_uring'", "--null", "1M", "--aio", "io-uring")]
+    [InlineData("'io-uring' not recognized. Must be one of: 'auto' 'sync' 'io_uring'", "--null", "1M", "--aio", "io-uring")]
     [InlineData("0 bytes are no whole number of blocks of 512; give another size", "--null", "0")]
     [InlineData("K, M, G, T or P", "--null", "1E")]
     public async Task A_mistake_is_a_usage_error(string part, params string[] options)

@@ -29,6 +29,19 @@ public sealed class DemoTests
         Assert.True(json.RootElement.GetProperty("queue").GetProperty("bytesWritten").GetInt64() >= 100);
     }
 
+    [Theory]
+    [InlineData("pci")]
+    [InlineData("mmiolegacy")]
+    public async Task A_disk_gives_back_what_was_written_to_it(string transport)
+    {
+        Ending demo = await VioProcess.RunAsync("demo", "--device", "blk", "--bytes", "1000", "--format", "json", "--transport", transport);
+
+        Assert.Equal((0, ""), (demo.ExitCode, demo.Errors));
+        using JsonDocument json = JsonDocument.Parse(demo.Output);
+        Assert.Equal(1000, json.RootElement.GetProperty("bytes").GetInt32());
+        Assert.Equal(5, json.RootElement.GetProperty("queue").GetProperty("chains").GetInt64()); // two sectors there and back, and a flush
+    }
+
     [Fact]
     public async Task Two_demos_read_different_bytes()
     {

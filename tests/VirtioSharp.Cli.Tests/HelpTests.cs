@@ -23,8 +23,8 @@ public sealed partial class HelpTests
 
         Assert.Equal(
             [
-                "vio", "vio serve", "vio ctl", "vio probe", "vio check", "vio read", "vio write", "vio demo", "vio trace", "vio proxy", "vio boot",
-                "vio serve rng", "vio serve blk", "vio ctl status", "vio ctl resize", "vio read rng", "vio read blk", "vio write blk", "vio boot rng", "vio boot blk",
+                "vio", "vio serve", "vio ctl", "vio probe", "vio check", "vio read", "vio write", "vio bench", "vio demo", "vio trace", "vio proxy", "vio boot",
+                "vio serve rng", "vio serve blk", "vio ctl status", "vio ctl resize", "vio read rng", "vio read blk", "vio write blk", "vio bench blk", "vio boot rng", "vio boot blk",
             ],
             seen);
     }

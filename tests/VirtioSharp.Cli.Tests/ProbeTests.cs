@@ -20,7 +20,7 @@ public sealed class ProbeTests : IDisposable
         Ending second = await VioProcess.RunAsync("probe", "--socket-path", _directory["sock"], "--device", "rng");
 
         Assert.Equal((0, "", first.Output), (first.ExitCode, first.Errors, second.Output));
-        Assert.Contains("VERSION_1(32) RING_PACKED(34)", first.Output, StringComparison.Ordinal);
+        Assert.Contains("VERSION_1(32) ACCESS_PLATFORM(33) RING_PACKED(34)", first.Output, StringComparison.Ordinal);
         Assert.Matches(@"queues +│ 1 ", first.Output);
         Assert.Matches(@"memory slots +│ 509 ", first.Output);
         Assert.Matches(@" 15 │ CONFIGURE_MEM_SLOTS +│ memory comes and goes", first.Output);
@@ -29,6 +29,19 @@ public sealed class ProbeTests : IDisposable
         Assert.Equal(JsonValueKind.Null, report.RootElement.GetProperty("ended").ValueKind); // a polite good-bye
         Assert.Equal(0, report.RootElement.GetProperty("memoryRegions").GetInt32());
         Assert.False(vio.HasExited);
+    }
+
+    [Fact]
+    public async Task Features_that_the_command_line_leaves_out_are_not_offered_and_the_device_works_without_them()
+    {
+        await using VioProcess vio = await VioProcess.ServeRngAsync(_directory["sock"], "--without-virtio", "event-idx,RING_PACKED", "--without-virtio=any-layout");
+
+        Ending probe = await VioProcess.RunAsync("probe", "--socket-path", _directory["sock"]);
+        Ending read = await VioProcess.RunAsync("read", "rng", "--socket-path", _directory["sock"], "--bytes", "10000", "--hex");
+
+        Assert.Equal((0, 0), (probe.ExitCode, read.ExitCode));
+        Assert.Contains("IN_ORDER(35)", probe.Output, StringComparison.Ordinal);
+        Assert.DoesNotMatch("EVENT_IDX|RING_PACKED|ANY_LAYOUT", probe.Output);
     }
 
     [Fact]

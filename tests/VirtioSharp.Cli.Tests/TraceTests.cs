@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using VirtioSharp.Qemu.Qtest;
 
@@ -51,6 +52,73 @@ public sealed class TraceTests
         Assert.Contains(Details(steps), detail => detail.Contains(expected, StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("pci")]
+    [InlineData("pcilegacy")]
+    [InlineData("mmio")]
+    [InlineData("mmiolegacy")]
+    [InlineData("loopback")]
+    public async Task A_block_request_shows_header_data_and_status_at_both_ends(string transport)
+    {
+        JsonElement[] steps = await TraceAsync(transport, "--device", "blk");
+
+        AssertInOrder(steps, Way);
+        AssertLines(steps, "add", @"^header 0x[0-9a-f]+ \+16: IN, sector 8$", @"^data 0x[0-9a-f]+ \+512: room for what is read$", @"^status 0x[0-9a-f]+ \+1: 0xff until the device writes it$");
+        AssertLines(steps, "pop", "^16 bytes to read, room for 513$", "^IN, sector 8$");
+        AssertLines(steps, "serve", "^Block: 513 bytes written$", "^status 0 OK$");
+        AssertLines(steps, "get", "^chain 0, 513 bytes written$", @"^data 0x[0-9a-f]+ \+512: 736563746f722038.*… 'sector 8 \.+…'$", @"^status 0x[0-9a-f]+ \+1: 0 OK$");
+    }
+
+    [Fact]
+    public async Task QEMUs_disk_leaves_what_the_driver_sent_and_got()
+    {
+        Assert.SkipUnless(QtestMachine.CanRun(QtestMachineType.Q35, out string? whyNot), whyNot ?? "");
+
+        JsonElement[] steps = await TraceAsync("qemu", "--device", "blk");
+
+        AssertLines(steps, "add", "^header .*: IN, sector 8$");
+        AssertLines(steps, "get", "^status .*: 0 OK$");
+        Assert.DoesNotContain("serve", Names(steps));
+    }
+
+    [Theory]
+    [InlineData("write", "OUT, sector 8", "add")]
+    [InlineData("read", "IN, sector 8", "get")]
+    public async Task A_request_to_a_daemon_is_walked_while_the_command_does_its_work(string verb, string header, string stepWithData)
+    {
+        using var directory = new TemporaryDirectory();
+        byte[] disk = new byte[64 << 10], sector = new byte[512];
+        "Written by the test "u8.CopyTo(sector);
+        if (verb == "read")
+            sector.CopyTo(disk, 4096);
+        await File.WriteAllBytesAsync(directory["disk"], disk, TestContext.Current.CancellationToken);
+        await File.WriteAllBytesAsync(directory["sector"], sector, TestContext.Current.CancellationToken);
+        await using VioProcess vio = await VioProcess.ServeAsync("blk", directory["s"], "--blk-file", directory["disk"]);
+
+        Ending trace = await VioProcess.RunAsync(
+            ["trace", "--format", "json", "--", verb, "blk", "--socket-path", directory["s"], "--offset", "4096", .. verb == "read" ? (string[])["--bytes", "512"] : ["--input", directory["sector"]]]);
+
+        JsonElement[] steps = Steps(trace);
+        AssertInOrder(steps, ["reset", "read device features", "setup_vq", "DRIVER_OK", "add", "kick", "notify", "get"]);
+        AssertLines(steps, "add", $"^header .*: {header}$");
+        AssertLines(steps, stepWithData, @"^data .* \+512: 5772697474656e20.*… 'Written by the t…'$");
+        AssertLines(steps, "get", "^status .*: 0 OK$");
+        Assert.Equal(sector, (await File.ReadAllBytesAsync(directory["disk"], TestContext.Current.CancellationToken))[4096..4608]);
+    }
+
+    [Fact]
+    public async Task The_first_bytes_of_a_daemon_are_walked_for_people_in_their_place()
+    {
+        using var directory = new TemporaryDirectory();
+        await using VioProcess vio = await VioProcess.ServeRngAsync(directory["s"]);
+
+        Ending trace = await VioProcess.RunAsync("trace", "--", "read", "rng", "--socket-path", directory["s"], "--bytes", "64");
+
+        Assert.Equal((0, ""), (trace.ExitCode, trace.Errors));
+        Assert.StartsWith("vio read rng ── vhost-user ── daemon: two processes, no VM\n\n    at µs    took  who        step\n", trace.Output, StringComparison.Ordinal);
+        Assert.Contains("  get  ", trace.Output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_doorbell_stands_between_the_register_and_the_device_as_an_ioeventfd_does()
     {
@@ -99,6 +167,10 @@ public sealed class TraceTests
     [Theory]
     [InlineData("serve", "serve")]
     [InlineData("demo --transport pigeon", "pigeon")]
+    [InlineData("demo --device pigeon", "pigeon")]
+    [InlineData("read blk --socket-path s --format json", "read: leave out its --format")]
+    [InlineData("read blk --bytes many", "read: Cannot parse argument 'many'")]
+    [InlineData("write blk", "give --socket-path PATH")]
     public async Task What_cannot_be_traced_is_a_usage_error(string command, string named)
     {
         Ending trace = await VioProcess.RunAsync(["trace", "--", .. command.Split(' ')]);
@@ -110,12 +182,21 @@ public sealed class TraceTests
     public async Task A_picture_without_a_trace_is_a_usage_error() =>
         Refusals.AssertOneLine(await VioProcess.RunAsync("demo", "--format", "svg"), exitCode: 2, "--trace");
 
-    private static async Task<JsonElement[]> TraceAsync(string transport)
+    private static async Task<JsonElement[]> TraceAsync(string transport, params string[] options) =>
+        Steps(await VioProcess.RunAsync(["demo", "--trace", "--format", "json", "--transport", transport, .. options]));
+
+    private static JsonElement[] Steps(Ending trace)
     {
-        Ending trace = await VioProcess.RunAsync("demo", "--trace", "--format", "json", "--transport", transport);
         Assert.Equal((0, ""), (trace.ExitCode, trace.Errors));
         using JsonDocument json = JsonDocument.Parse(trace.Output);
         return [.. json.RootElement.GetProperty("traceEvents").EnumerateArray().Where(step => step.GetProperty("ph").GetString() == "X").Select(step => step.Clone())];
+    }
+
+    /// <summary>The last step of that name has lines like these.</summary>
+    private static void AssertLines(JsonElement[] steps, string name, params string[] patterns)
+    {
+        string[] lines = Details([steps.Last(step => Name(step) == name)]);
+        Assert.All(patterns, pattern => Assert.Contains(lines, line => Regex.IsMatch(line, pattern)));
     }
 
     private static void AssertInOrder(JsonElement[] steps, string[] expected)

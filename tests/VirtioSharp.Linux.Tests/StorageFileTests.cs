@@ -39,6 +39,21 @@ public sealed unsafe class StorageFileTests : IDisposable
         Assert.Equal(Errno.None, Read(file, new byte[100], 50, offset: 0));
     }
 
+    [Theory]
+    [InlineData(100)]
+    [InlineData(50)]
+    public void Reads_leave_no_note_of_when_they_were(int piece)
+    {
+        File.WriteAllBytes(Path, new byte[100]);
+        var longAgo = new DateTime(2001, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+        File.SetLastAccessTimeUtc(Path, longAgo); // before the last write: even a file system with relatime would note the next read
+        using var file = StorageFile.Open(Path, Reading);
+
+        Assert.Equal(Errno.None, Read(file, new byte[100], piece, offset: 0));
+
+        Assert.Equal(longAgo, File.GetLastAccessTimeUtc(Path));
+    }
+
     [Fact]
     public void A_file_for_reading_is_not_written()
     {

@@ -22,7 +22,8 @@ public sealed class ArrowTests
         ["VhostUser"] = ["Core", "Linux"],
         ["VfioUser"] = ["Core", "Linux", "Transports"],
         ["Qemu"] = ["Linux", "Transports"],
-        ["Cli"] = ["Spec", "Core", "Devices", "Drivers", "Transports", "Linux", "Backends", "VhostUser", "VfioUser", "Qemu", "Check"],
+        ["Measure"] = ["Drivers", "VhostUser"],
+        ["Cli"] = ["Spec", "Core", "Devices", "Drivers", "Transports", "Linux", "Backends", "VhostUser", "VfioUser", "Qemu", "Check", "Measure"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.SourceProjects.Select(project => ShortName(Repository.NameOf(project)))];

@@ -56,6 +56,11 @@ internal static class Order
         "STATUS",
         "RESET_DEVICE",
         "BACKEND_REQ",
+        "GET_VRING_BASE_INFLIGHT",
+        "DEVICE_STATE",
+        "INBAND_NOTIFICATIONS",
+        "GPA_ADDRESSES",
+        "ACCESS_PLATFORM (IOTLB)",
     ];
 
     public static readonly string[] Transports =

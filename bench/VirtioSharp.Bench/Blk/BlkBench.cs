@@ -1,102 +1,124 @@
-using System.Globalization;
-
 namespace VirtioSharp.Bench.Blk;
 
 /// <summary>
-/// 4 KiB random reads over vhost-user-blk: our daemon against qemu-storage-daemon, both up at the same time, each with a
-/// store of its own of the same kind, and the same client. They take turns, so that both meet the machine in the same mood.
+/// Disks over vhost-user: our daemon as it comes against qemu-storage-daemon in each way it can use the same kind of store,
+/// with the same client. They take turns, so that all meet the machine in the same mood, and the row tells QEMU's best.
 /// </summary>
 internal static class BlkBench
 {
     private const string StorageDaemon = "/usr/bin/qemu-storage-daemon";
-    private const int FileBytes = 256 << 20;
 
-    private static readonly int[] Depths = [1, 32];
-
-    public static int Run(string vio, int rounds, string[] serveOptions)
+    public static int Run(string vio, string[] arguments)
     {
+        BlkOptions options;
+        try
+        {
+            options = BlkOptions.Parse(arguments);
+        }
+        catch (FormatException wrong)
+        {
+            Console.Error.WriteLine($"bench/blk: {wrong.Message}");
+            return 2;
+        }
+
         if (!File.Exists(StorageDaemon))
         {
             Console.Error.WriteLine($"{StorageDaemon} was not found: apt install qemu-system-common");
             return 1;
         }
 
-        DirectoryInfo here = Directory.CreateTempSubdirectory("vio-"), storage = StorageDirectory(), memory = MemoryDirectory();
+        // The checkout is on storage; a temporary directory may be in memory.
+        DirectoryInfo storage = Directory.CreateDirectory($"artifacts/vio-bench-{Environment.ProcessId}"), memory = Directory.CreateDirectory($"/dev/shm/vio-bench-{Environment.ProcessId}");
+        DirectoryInfo sockets = Directory.CreateTempSubdirectory("vio-"); // a socket's path may be no longer than 107 bytes
         try
         {
-            Console.WriteLine($"4 KiB random reads, kIOPS, {rounds} rounds in turn: median (min–max); ratio is ours ÷ QEMU's, round by round");
-            Measure(rounds, 20_000, here, vio, "null", ["--null", $"{FileBytes}", .. serveOptions], $"driver=null-co,read-zeroes=on,size={FileBytes}");
-            foreach ((string name, DirectoryInfo directory) in ((string, DirectoryInfo)[])[("page cache", storage), ("tmpfs", memory)])
+            var table = new BlkTable(options.Markdown);
+            table.Head();
+            foreach (BlkStore store in BlkStore.All(storage.FullName, memory.FullName))
             {
-                string ours = MakeDisk(directory, "ours"), theirs = MakeDisk(directory, "theirs");
-                foreach (string aio in (string[])["threads", "io_uring"])
-                    Measure(rounds, 20_000, here, vio, $"{name}; ours sync, QEMU's {aio}", ["--blk-file", ours, .. serveOptions], $"driver=file,aio={aio},filename={theirs}");
-                if (directory == storage)
-                    foreach (string aio in (string[])["sync", "io_uring"])
-                        Measure(rounds, 1000, here, vio, $"past the page cache; ours {aio}, QEMU's io_uring", ["--blk-file", ours, "--cache", "none", "--aio", aio, .. serveOptions], $"driver=file,cache.direct=on,aio=io_uring,filename={theirs}");
+                BlkWorkload[] workloads = [.. BlkWorkload.All.Where(workload => options.Wants(store, workload))];
+                if (workloads.Length > 0)
+                    Measure(vio, store, workloads, options, sockets, table);
             }
 
             return 0;
         }
         finally
         {
-            here.Delete(recursive: true);
+            sockets.Delete(recursive: true);
             storage.Delete(recursive: true);
             memory.Delete(recursive: true);
         }
     }
 
-    private static void Measure(int rounds, int reads, DirectoryInfo sockets, string vio, string name, string[] options, string blockDevice)
+    private static void Measure(string vio, BlkStore store, BlkWorkload[] workloads, BlkOptions options, DirectoryInfo sockets, BlkTable table)
     {
-        int maxDepth = Depths.Max();
-        string ourSocket = Path.Combine(sockets.FullName, "ours.sock"), theirSocket = Path.Combine(sockets.FullName, "theirs.sock");
-        File.Delete(ourSocket);
-        File.Delete(theirSocket);
-        using var ours = new BlkBackEnd(vio, ["serve", "blk", "--socket-path", ourSocket, "--log-level", "Warning", .. options], ourSocket, maxDepth);
-        using var theirs = new BlkBackEnd(
-            StorageDaemon,
-            ["--blockdev", $"{blockDevice},node-name=d", "--export", $"type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path={theirSocket}"],
-            theirSocket, maxDepth);
-        Console.WriteLine(name);
-        foreach (int depth in Depths)
+        string? ourFile = store.MakeFile("ours"), theirFile = store.MakeFile("theirs");
+        List<BlkDaemon> daemons = [];
+        try
         {
-            int count = depth == 1 ? reads / 2 : reads * 3; // about as long
-            List<double> our = [], their = [], ratio = [];
-            for (int round = -1; round < rounds; round++) // one to warm up
-            {
-                (double first, double second) = (ours.Read(count, depth), theirs.Read(count, depth));
-                if (round < 0)
-                    continue;
-                our.Add(first);
-                their.Add(second);
-                ratio.Add(first / second);
-            }
+            daemons.Add(Start("ours", vio, socket => ["serve", "blk", "--socket-path", socket, "--log-level", "Warning", .. store.Ours.Select(option => Named(option, ourFile)), .. options.ServeOptions]));
+            foreach ((string name, string device) in store.Theirs)
+                daemons.Add(Start(name, StorageDaemon, socket =>
+                [
+                    "--blockdev", $"{Named(device, theirFile)},node-name=d",
+                    "--export", $"type=vhost-user-blk,id=e,node-name=d,writable=on,num-queues=2,addr.type=unix,addr.path={socket}",
+                ]));
+            WarmUp(workloads[0], daemons);
+            foreach (BlkWorkload workload in workloads)
+                Measure(store, workload, options, daemons, table);
+        }
+        finally
+        {
+            foreach (BlkDaemon daemon in daemons)
+                daemon.Dispose();
+            foreach (string file in (string[])[ourFile ?? "", theirFile ?? ""])
+                if (file.Length > 0)
+                    File.Delete(file);
+        }
 
-            Console.WriteLine($"  depth {depth,2}   ours {Show(our, "F0"),-16} QEMU's {Show(their, "F0"),-16} ratio {Show(ratio, "F2")}");
+        BlkDaemon Start(string name, string program, Func<string, string[]> arguments)
+        {
+            string socket = Path.Combine(sockets.FullName, name);
+            return new(name, program, arguments(socket), socket);
         }
     }
 
-    private static string Show(List<double> figures, string format)
+    /// <summary>A daemon of .NET's, and this program, get their fast code after a second of work.</summary>
+    private static void WarmUp(BlkWorkload workload, List<BlkDaemon> daemons)
     {
-        figures.Sort();
-        string Text(double figure) => figure.ToString(format, CultureInfo.InvariantCulture);
-        return $"{Text(figures[figures.Count / 2])} ({Text(figures[0])}–{Text(figures[^1])})";
+        foreach (BlkDaemon daemon in daemons)
+        {
+            using BlkSession session = daemon.Open(workload.Options);
+            session.Run(TimeSpan.FromSeconds(1.5));
+        }
     }
 
-    /// <summary>Written, so that nothing is a hole, and so that all of it is in the page cache.</summary>
-    private static string MakeDisk(DirectoryInfo directory, string name)
+    private static void Measure(BlkStore store, BlkWorkload workload, BlkOptions options, List<BlkDaemon> daemons, BlkTable table)
     {
-        string path = Path.Combine(directory.FullName, name);
-        byte[] piece = new byte[1 << 20];
-        new Random(1).NextBytes(piece);
-        using FileStream file = File.Create(path);
-        for (int at = 0; at < FileBytes; at += piece.Length)
-            file.Write(piece);
-        return path;
+        List<BlkSession> sessions = [];
+        try
+        {
+            foreach (BlkDaemon daemon in daemons)
+                sessions.Add(daemon.Open(workload.Options));
+            List<BlkFigures>[] figures = [.. daemons.Select(_ => new List<BlkFigures>())];
+            for (int round = -1; round < options.Rounds; round++) // one to warm up
+                for (int i = 0; i < sessions.Count; i++)
+                {
+                    BlkFigures measured = sessions[i].Run(TimeSpan.FromSeconds(round < 0 ? options.Seconds / 2 : options.Seconds));
+                    if (round >= 0)
+                        figures[i].Add(measured);
+                }
+
+            int best = Enumerable.Range(1, daemons.Count - 1).MaxBy(i => BlkTable.Median(figures[i], f => f.PerSecond));
+            table.Row(store.Name, workload, figures[0], daemons[best].Name, figures[best]);
+        }
+        finally
+        {
+            foreach (BlkSession session in sessions)
+                session.Dispose();
+        }
     }
 
-    /// <summary>Where the checkout is: a temporary directory may be in memory.</summary>
-    private static DirectoryInfo StorageDirectory() => Directory.CreateDirectory($"artifacts/vio-bench-{Environment.ProcessId}");
-
-    private static DirectoryInfo MemoryDirectory() => Directory.CreateDirectory($"/dev/shm/vio-bench-{Environment.ProcessId}");
+    private static string Named(string text, string? file) => text.Replace("{file}", file, StringComparison.Ordinal);
 }

@@ -52,5 +52,9 @@ internal sealed class MessageDevice : VirtioDevice
 
     public override void ReadConfiguration(int offset, Span<byte> destination) => _configuration.AsSpan(offset, destination.Length).CopyTo(destination);
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source) => source.CopyTo(_configuration.AsSpan(offset));
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    {
+        source.CopyTo(_configuration.AsSpan(offset));
+        return true;
+    }
 }

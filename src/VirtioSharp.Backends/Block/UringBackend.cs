@@ -17,6 +17,7 @@ namespace VirtioSharp.Backends.Block;
 public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferred, IIdlePoller
 {
     private const int MaxPrepared = 256;
+    private const ulong Cancellation = ulong.MaxValue; // a tag that names no slot
     private const int MaxBuffers = 1024; // of one system call (IOV_MAX)
 
     private readonly FileBackend _atOnce;
@@ -31,6 +32,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     private Errno _flushErrno;
     private EventLoop? _loop;
     private bool _wasRefused;
+    private int _suspended = -1; // the queue whose operations are given up
 
     /// <summary>Takes an open file; it is closed with this.</summary>
     /// <param name="file">The file.</param>
@@ -111,7 +113,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             while (_ring.TryTake(out ulong tag, out int result))
             {
                 any = more = true;
-                End((int)tag, result);
+                End(tag, result);
             }
         }
         while (more); // an end may have prepared a rest, or made room for ends that the kernel has kept
@@ -126,6 +128,27 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     {
         while (IsBusyWith(queue))
             Pump(wait: true);
+    }
+
+    /// <inheritdoc/>
+    public void Suspend(int queue)
+    {
+        _suspended = queue;
+        try
+        {
+            for (int index = 0; index < _slots.Length; index++)
+            {
+                MakeRoom(); // which may end some
+                if (_slots[index].Operation is { } operation && operation.Queue == queue && CanBeGivenUp(operation))
+                    _ring.Cancel((ulong)index, Cancellation);
+            }
+
+            Finish(queue);
+        }
+        finally
+        {
+            _suspended = -1;
+        }
     }
 
     /// <inheritdoc/>
@@ -161,7 +184,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             _wasRefused = true;
             bool any = false;
             for (; _ring.TryWithdraw(out ulong tag); any = true)
-                DoNow((int)tag);
+                if (tag != Cancellation)
+                    DoNow((int)tag);
             return any;
         }
     }
@@ -200,12 +224,21 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         _loop?.Defer(this); // together with what else this turn brings
     }
 
-    private void End(int index, int result)
+    private void End(ulong tag, int result)
     {
+        if (tag == Cancellation)
+            return;
+        int index = (int)tag;
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
         Errno errno = result < 0 ? (Errno)(-result) : Errno.None;
-        if (errno == Errno.EINTR)
+        if (errno is Errno.EINTR or Errno.ECANCELED && operation.Queue == _suspended && CanBeGivenUp(operation))
+        {
+            Abandon(index);
+            return;
+        }
+
+        if (errno is Errno.EINTR or Errno.ECANCELED)
         {
             Prepare(index);
             return;
@@ -248,12 +281,26 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             return;
         }
 
-        _slots[index] = default;
-        _free.Push(index);
-        InFlight--;
+        Release(index);
         _atOnce.Complete(operation, errno); // the device may submit another: nothing of ours may be half done here
         if (stable > 0)
             EndFlush();
+    }
+
+    private void Abandon(int index)
+    {
+        (BlockOperation operation, long stable) = (_slots[index].Operation!, _slots[index].Stable);
+        Release(index);
+        operation.Abandon();
+        if (stable > 0)
+            EndFlush();
+    }
+
+    private void Release(int index)
+    {
+        _slots[index] = default;
+        _free.Push(index);
+        InFlight--;
     }
 
     /// <summary>
@@ -270,10 +317,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
                 return;
         }
 
-        _slots[_flushSlot] = default;
-        _free.Push(_flushSlot);
+        Release(_flushSlot);
         _flushSlot = -1;
-        InFlight--;
         Errno errno = _atOnce.Flushed(_flushErrno);
         if (errno != Errno.None)
             _atOnce.Tell(_flushes.First, errno);
@@ -295,6 +340,9 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         slot = slot with { Buffer = slot.Buffer + done, Offset = slot.Offset + bytes };
         return done == rest.Length;
     }
+
+    /// <summary>A flush is waited for: it may be that of other queues, too.</summary>
+    private static bool CanBeGivenUp(BlockOperation operation) => operation.Kind != BlockOperationKind.Flush;
 
     private bool IsBusyWith(int queue)
     {

@@ -13,6 +13,19 @@ internal static class Disks
 
     public static CheckCase[] All { get; } =
     [
+        new("blk-capacity-read-only", From.VhostUser("SET_CONFIG: back-ends MUST NOT accept SET_CONFIG for read-only configuration space fields"),
+            "SET_CONFIG of the capacity is refused, and changes nothing.", bench =>
+        {
+            bench.Need(Protocol.Config | Protocol.ReplyAck);
+            FrontEnd front = bench.Negotiate(Plan.Usual with { Protocol = Protocol.Config | Protocol.ReplyAck });
+            byte[] before = Capacity(front);
+            Outcome outcome = front.Attempt(Request.SetConfig, Payload.Config(0, 8, [1, 0, 0, 0, 0, 0, 0, 0]));
+            if (!outcome.IsTheEnd() && !Capacity(front).AsSpan().SequenceEqual(before))
+                throw new FailedException("the capacity has changed");
+            return outcome.IsNo() ? outcome.Text() : throw new FailedException($"{outcome.Text()}, though the capacity is the same");
+
+            static byte[] Capacity(FrontEnd front) => front.Ask(Request.GetConfig, 20, Payload.Config(0, 8, new byte[8])).Payload[12..];
+        }, Needs.Block),
         new("blk-capacity", From.Virtio("5.2.4: capacity"), "Configuration space tells the capacity in sectors.", bench => $"{Capacity(bench)} sectors", Needs.Block),
         new("blk-get-id", From.Virtio("5.2.6: VIRTIO_BLK_T_GET_ID"), "GET_ID is answered with 20 bytes, or as unsupported.", bench =>
         {

@@ -10,9 +10,9 @@ internal static class Gating
         new("gate-unoffered-features", From.Virtio("2.2.1: the driver MUST NOT accept a feature which the device did not offer"),
             "SET_FEATURES with a bit that was not offered is refused or left unused.", bench =>
         {
-            ulong unoffered = Feature.AccessPlatform & ~bench.Offer.Features;
+            ulong unoffered = Feature.RingReset & ~bench.Offer.Features;
             if (unoffered == 0)
-                throw new SkippedException("VIRTIO_F_ACCESS_PLATFORM is offered");
+                throw new SkippedException("VIRTIO_F_RING_RESET is offered");
             return bench.Negotiate().Attempt(Request.SetFeatures, Payload.U64((bench.Offer.Features & Feature.ProtocolFeatures) | Feature.Version1 | unoffered)).Text();
         }),
         new("gate-all-features", From.Virtio("2.2.1"), "SET_FEATURES with all 64 bits is refused or left unused.", bench =>
@@ -34,6 +34,9 @@ internal static class Gating
         Gated(Request.GetMaxMemSlots, Protocol.ConfigureMemSlots, []),
         Gated(Request.AddMemReg, Protocol.ConfigureMemSlots, new byte[40]),
         Gated(Request.RemMemReg, Protocol.ConfigureMemSlots, new byte[40]),
+        Gated(Request.SetDeviceStateFd, Protocol.DeviceState, Payload.State(0, 0)),
+        Gated(Request.CheckDeviceState, Protocol.DeviceState, []),
+        Gated(Request.VringKick, Protocol.InbandNotifications, Payload.State(0, 0)),
         Gated(Request.SetStatus, Protocol.Status, Payload.U64(0)),
         Gated(Request.GetStatus, Protocol.Status, []),
         new("gate-legacy-front-end", From.VhostUser("Communication: full backwards compatibility"), "A front-end that knows neither bit 30 nor protocol features gets answers to the messages that were always there.", bench =>

@@ -39,7 +39,7 @@ internal static class BootRng
             AnsiConsole.WriteLine($"No guest can be booted here: {whyNot}");
             AnsiConsole.WriteLine("Instead, the embedded default (vio demo):");
             AnsiConsole.WriteLine();
-            return DemoCommand.Run(2500, DemoTransport.Pci, WalkFormat.Text);
+            return DemoCommand.Run(DemoDevice.Of(DemoDeviceKind.Rng), 2500, DemoTransport.Pci, WalkFormat.Text);
         }
 
         await BootAsync(kernel, kibibytes * 1024L, cancellation).ConfigureAwait(false);

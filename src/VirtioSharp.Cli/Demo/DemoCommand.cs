@@ -4,6 +4,7 @@ using System.Text.Json;
 using Spectre.Console;
 using VirtioSharp.Cli.Output;
 using VirtioSharp.Cli.Trace;
+using VirtioSharp.Spec;
 
 namespace VirtioSharp.Cli.Demo;
 
@@ -12,9 +13,14 @@ internal static class DemoCommand
 {
     public static Command Create()
     {
+        var device = new Option<DemoDeviceKind>("--device")
+        {
+            Description = "rng gives random bytes; blk is a disk in memory, whose sectors are written and read back",
+            DefaultValueFactory = _ => DemoDeviceKind.Rng,
+        };
         var bytes = new Option<int>("--bytes")
         {
-            Description = "How many random bytes the driver reads",
+            Description = "How many bytes the driver reads",
             HelpName = "N",
             DefaultValueFactory = _ => 2500,
         };
@@ -25,32 +31,33 @@ internal static class DemoCommand
         };
         var trace = new Option<bool>("--trace") { Description = "Show the first request's way through driver, transport and device instead" };
         Option<WalkFormat> format = WalkOutput.CreateOption("text for people, json for programs; of a trace: json for ui.perfetto.dev, svg for a page");
-        var command = new DocumentedCommand("demo", "Join a driver and a device in this process and read random bytes through their rings", """
+        var command = new DocumentedCommand("demo", "Join a driver and a device in this process and read through their rings", """
             Example:
               vio demo --bytes 64
               vio demo --trace
-            """) { bytes, transport, trace, format };
+              vio demo --device blk --trace
+            """) { device, bytes, transport, trace, format };
         command.SetAction(arguments => arguments.GetValue(trace)
-            ? TraceDemo.Run(arguments.GetValue(transport), arguments.GetValue(format))
-            : Run(arguments.GetValue(bytes), arguments.GetValue(transport), arguments.GetValue(format)));
+            ? TraceDemo.Run(DemoDevice.Of(arguments.GetValue(device)), arguments.GetValue(transport), arguments.GetValue(format))
+            : Run(DemoDevice.Of(arguments.GetValue(device)), arguments.GetValue(bytes), arguments.GetValue(transport), arguments.GetValue(format)));
         return command;
     }
 
     /// <summary>Also what <c>vio boot</c> falls back to.</summary>
-    public static int Run(int bytes, DemoTransport kind, WalkFormat format)
+    public static int Run(DemoDevice device, int bytes, DemoTransport kind, WalkFormat format)
     {
         if (bytes is <= 0 or > 1 << 30)
             throw new UserException($"--bytes {bytes}: give 1 to {1 << 30}", ExitCode.Usage);
         if (format == WalkFormat.Svg)
             throw new UserException("--format svg is a picture of a trace: give --trace, too", ExitCode.Usage);
 
-        using var machine = new DemoMachine(kind);
+        using var machine = new DemoMachine(device, kind);
         byte[] random = new byte[bytes];
         long start = Stopwatch.GetTimestamp();
-        int read = machine.Driver.Read(random, TimeSpan.FromSeconds(1));
+        int read = device.Read(machine.Driver, random);
         TimeSpan took = Stopwatch.GetElapsedTime(start);
         if (read < bytes)
-            throw new UserException($"the device gave {read} of {bytes} bytes and then kept the driver waiting");
+            throw new UserException($"the device gave {read} of {bytes} bytes and then {(device.Id == DeviceId.Block ? "not what was written" : "kept the driver waiting")}");
 
         if (format == WalkFormat.Json)
         {

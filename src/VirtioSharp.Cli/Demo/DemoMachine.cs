@@ -1,8 +1,6 @@
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Driver.Bus;
-using VirtioSharp.Devices.Rng;
-using VirtioSharp.Drivers.Rng;
 using VirtioSharp.Qemu;
 using VirtioSharp.Qemu.Qtest;
 using VirtioSharp.Spec;
@@ -14,7 +12,7 @@ using VirtioSharp.Transports.Tracing;
 
 namespace VirtioSharp.Cli.Demo;
 
-/// <summary>An entropy device, the way to it, and the bus that finds its driver, put together for the demo, with or without somebody who watches.</summary>
+/// <summary>A device, the way to it, and the bus that finds its driver, put together for the demo, with or without somebody who watches.</summary>
 internal sealed class DemoMachine : IDisposable
 {
     private static readonly PciAddress Place = new(0, 4);
@@ -23,13 +21,15 @@ internal sealed class DemoMachine : IDisposable
     private readonly Walk? _walk;
     private readonly RingWatch? _rings;
     private readonly DeviceHostOptions _host = new();
-    private readonly VirtioDevice _device = new RngDevice();
+    private readonly DemoDevice _kind;
+    private readonly VirtioDevice _device;
 
+    /// <param name="device">What is driven.</param>
     /// <param name="kind">What is between driver and device.</param>
     /// <param name="walk">Records what happens from here on; null for nobody.</param>
-    public DemoMachine(DemoTransport kind, Walk? walk = null)
+    public DemoMachine(DemoDevice device, DemoTransport kind, Walk? walk = null)
     {
-        _walk = walk;
+        (_kind, _device, _walk) = (device, device.Make(), walk);
         if (walk is not null)
         {
             _rings = new RingWatch(walk);
@@ -49,7 +49,7 @@ internal sealed class DemoMachine : IDisposable
         }
     }
 
-    public RngDriver Driver { get; }
+    public BoundDevice Driver { get; }
 
     /// <summary>The device's side; null when it is another process's.</summary>
     public DeviceHost? Host { get; private set; }
@@ -62,14 +62,14 @@ internal sealed class DemoMachine : IDisposable
             part.Dispose();
     }
 
-    private RngDriver Bind(IDriverTransport transport)
+    private BoundDevice Bind(IDriverTransport transport)
     {
         VirtioBus bus = Keep(new VirtioBus());
-        bus.Register(_walk is null ? new VirtioRng() : new TracingDriver(new VirtioRng(), _walk));
+        bus.Register(_walk is null ? _kind.MakeDriver() : new TracingDriver(_kind.MakeDriver(), _walk));
         WalkStep? add = _walk?.Begin(WalkSide.Driver, "add to the bus", "§3.1.1");
         BusDevice device = bus.Add(transport);
         _walk?.End(add, $"{device.Name}: {device.Driver?.Name ?? "no driver"}");
-        return device.Bound as RngDriver ?? throw new UserException($"no driver has taken the device: {device.LastFailure?.Message ?? "none is for it"}");
+        return device.Bound ?? throw new UserException($"no driver has taken the device: {device.LastFailure?.Message ?? "none is for it"}");
     }
 
     private IDriverTransport Open(DemoTransport kind) => kind switch
@@ -84,7 +84,7 @@ internal sealed class DemoMachine : IDisposable
 
     private LoopbackTransport OpenLoopback()
     {
-        Picture = "RngDriver ── rings in shared memory ── RngDevice: one process, no VM";
+        Picture = $"{_kind.Names.Driver} ── rings in shared memory ── {_kind.Names.Device}: one process, no VM";
         LoopbackTransport transport = Keep(new LoopbackTransport(_device, _host));
         Host = transport.Host;
         return transport;
@@ -92,7 +92,7 @@ internal sealed class DemoMachine : IDisposable
 
     private VirtioPciTransport OpenPci(VirtioPciInterface personality)
     {
-        Picture = $"RngDriver ── {personality.ToString().ToLowerInvariant()} virtio-pci ── PCI bus ── virtio-pci function ── RngDevice: one process, no VM";
+        Picture = $"{_kind.Names.Driver} ── {personality.ToString().ToLowerInvariant()} virtio-pci ── PCI bus ── virtio-pci function ── {_kind.Names.Device}: one process, no VM";
         var host = Keep(new SoftwarePciHost());
         var function = new VirtioPciFunction(_device, new VirtioPciOptions
         {
@@ -113,8 +113,8 @@ internal sealed class DemoMachine : IDisposable
         bus.Scan();
         _walk?.End(scan, $"{bus.Functions.Count} function{(bus.Functions.Count == 1 ? "" : "s")}");
         WalkStep? open = _walk?.Begin(WalkSide.Transport, "open the function", "§4.1.5.1.1");
-        IPciFunction function = bus.OpenFirst(DeviceId.Entropy)
-            ?? throw new UserException("there is no entropy device on the bus");
+        IPciFunction function = bus.OpenFirst(_kind.Id)
+            ?? throw new UserException("there is no such device on the bus");
         _walk?.End(open, $"{function.Name}: BARs placed, bus master on");
         WalkStep? choose = _walk?.Begin(WalkSide.Transport, "choose the interface", "§4.1.2");
         VirtioPciTransport transport = Keep(PciDrivers.Open(_walk is null ? function : new TracingFunction(function, _walk)));
@@ -134,7 +134,7 @@ internal sealed class DemoMachine : IDisposable
 
     private MmioTransport OpenMmio(MmioVersion version)
     {
-        Picture = $"RngDriver ── virtio-mmio, version {(int)version} ── RngDevice: one process, no VM";
+        Picture = $"{_kind.Names.Driver} ── virtio-mmio, version {(int)version} ── {_kind.Names.Device}: one process, no VM";
         SoftwareMmio machine = Keep(new SoftwareMmio(_device, new MmioFunctionOptions { Version = version, Host = _host }));
         Host = machine.Function.Host;
         return Keep(_walk is null
@@ -144,13 +144,13 @@ internal sealed class DemoMachine : IDisposable
 
     private VirtioPciTransport OpenQemu()
     {
-        Picture = "RngDriver ── modern virtio-pci ── qtest ── QEMU's virtio-rng-pci: two processes, no guest";
+        Picture = $"{_kind.Names.Driver} ── modern virtio-pci ── qtest ── QEMU's {(_kind.Id == DeviceId.Block ? "virtio-blk-pci" : "virtio-rng-pci")}: two processes, no guest";
         QtestMachine machine;
         try
         {
             machine = QtestMachine.StartAsync(new QtestOptions
             {
-                Devices = ["-object", "rng-builtin,id=r0", "-device", "virtio-rng-pci,rng=r0,addr=4,disable-legacy=on"],
+                Devices = _kind.Qemu,
             }).GetAwaiter().GetResult();
         }
         catch (GuestException absent)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using VirtioSharp.Core.Driver;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Drivers.Block;
 using VirtioSharp.Linux;
@@ -27,19 +28,22 @@ internal static class BackEnds
         ? given
         : throw new UserException($"give --socket-path PATH, as in: vio {command} --socket-path /tmp/vio.sock", ExitCode.Usage);
 
+    /// <summary>Stands between the driver and its way to the daemon, for whoever wants to watch; as it is, nobody does.</summary>
+    public static Func<IDriverTransport, IDriverTransport> Between { get; set; } = transport => transport;
+
     /// <summary>Connects, uses, and turns what goes wrong with the device into a line for people.</summary>
     /// <param name="path">The daemon's socket.</param>
     /// <param name="device">What it is taken for.</param>
     /// <param name="reconnect">How many seconds to wait for one that has died.</param>
     /// <param name="use">What to do with it.</param>
-    public static void Use(string path, DeviceId device, int reconnect, Action<VhostUserFrontEnd> use)
+    public static void Use(string path, DeviceId device, int reconnect, Action<IDriverTransport> use)
     {
         if (reconnect is < 0 or > 86400)
             throw new UserException($"--reconnect {reconnect}: give 0 to 86400 seconds", ExitCode.Usage);
         using VhostUserFrontEnd frontEnd = Connect(path, device, new() { ReconnectTimeout = TimeSpan.FromSeconds(reconnect) });
         try
         {
-            use(frontEnd);
+            use(Between(frontEnd));
         }
         catch (Exception failed) when (failed is TransportException or QueueException or DeviceException or BlockException or TimeoutException)
         {

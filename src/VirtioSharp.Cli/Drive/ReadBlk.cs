@@ -1,8 +1,8 @@
 using System.CommandLine;
+using VirtioSharp.Core.Driver;
 using VirtioSharp.Drivers.Block;
 using VirtioSharp.Spec;
 using VirtioSharp.Spec.Block;
-using VirtioSharp.VhostUser.FrontEnd;
 
 namespace VirtioSharp.Cli.Drive;
 
@@ -29,7 +29,7 @@ internal sealed class ReadBlk() : ReadCommand("blk", DeviceId.Block)
             DiskRange.Check("--bytes", bytes);
     }
 
-    protected override void Read(VhostUserFrontEnd frontEnd, ParseResult arguments, ByteSink sink)
+    protected override void Read(IDriverTransport frontEnd, ParseResult arguments, ByteSink sink)
     {
         using var driver = new BlockDriver(frontEnd, new() { CopyBytes = DiskRange.ChunkBytes });
         long offset = arguments.GetValue(_offset);

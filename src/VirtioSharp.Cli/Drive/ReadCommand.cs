@@ -3,8 +3,8 @@ using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using VirtioSharp.Cli.Output;
+using VirtioSharp.Core.Driver;
 using VirtioSharp.Spec;
-using VirtioSharp.VhostUser.FrontEnd;
 
 namespace VirtioSharp.Cli.Drive;
 
@@ -51,7 +51,7 @@ internal abstract class ReadCommand(string name, DeviceId device)
     protected abstract void Check(ParseResult arguments);
 
     /// <summary>Reads it all into <paramref name="sink"/>.</summary>
-    protected abstract void Read(VhostUserFrontEnd frontEnd, ParseResult arguments, ByteSink sink);
+    protected abstract void Read(IDriverTransport frontEnd, ParseResult arguments, ByteSink sink);
 
     private int Run(ParseResult arguments)
     {

@@ -1,7 +1,7 @@
 using System.CommandLine;
+using VirtioSharp.Core.Driver;
 using VirtioSharp.Drivers.Rng;
 using VirtioSharp.Spec;
-using VirtioSharp.VhostUser.FrontEnd;
 
 namespace VirtioSharp.Cli.Drive;
 
@@ -29,7 +29,7 @@ internal sealed class ReadRng() : ReadCommand("rng", DeviceId.Entropy)
             throw new UserException($"--bytes {arguments.GetValue(_bytes)}: give 1 or more", ExitCode.Usage);
     }
 
-    protected override void Read(VhostUserFrontEnd frontEnd, ParseResult arguments, ByteSink sink)
+    protected override void Read(IDriverTransport frontEnd, ParseResult arguments, ByteSink sink)
     {
         long count = arguments.GetValue(_bytes);
         sink.Expect(count);

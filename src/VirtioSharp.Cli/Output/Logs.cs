@@ -22,6 +22,9 @@ internal static partial class Logs
     [LoggerMessage(102, LogLevel.Information, "the disk has {Bytes} bytes now, as was asked on the control socket")]
     public static partial void Resized(this ILogger log, ulong bytes);
 
+    [LoggerMessage(103, LogLevel.Warning, "{Reason}: requests go past the page cache one by one, as with --aio sync")]
+    public static partial void NoIoUring(this ILogger log, string reason);
+
     [LoggerMessage(100, LogLevel.Error, "--report {Path}: {Reason}; serving goes on")]
     public static partial void ReportNotWritten(this ILogger log, string path, string reason);
 }

@@ -43,6 +43,18 @@ internal sealed class ServeCommand
         HelpName = "FEATURE",
     };
 
+    private readonly Option<ProtocolFeatures[]> _with = new("--with")
+    {
+        Description = "Offer a part of the vhost-user protocol that is not offered by itself: InbandNotifications. Not for QEMU, which accepts it without having it",
+        HelpName = "FEATURE",
+    };
+
+    private readonly Option<string[]> _withoutVirtio = new("--without-virtio")
+    {
+        Description = "Do not offer these features of the device and its rings, as in event-idx,ring-packed (may be repeated)",
+        HelpName = "FEATURE,…",
+    };
+
     private readonly Option<int> _busyPoll = new("--busy-poll")
     {
         Description = "While requests come faster than this many microseconds, look for the next one instead of sleeping; 0 always sleeps",
@@ -80,7 +92,7 @@ internal sealed class ServeCommand
                 -device vhost-user-{device.Name}-pci,chardev=c0
             """)
         {
-            _socketPath, _fd, _printCapabilities, _logLevel, _without, _busyPoll, _report, _controlPath,
+            _socketPath, _fd, _printCapabilities, _logLevel, _with, _without, _withoutVirtio, _busyPoll, _report, _controlPath,
         };
         foreach (Option option in device.Options)
             command.Add(option);
@@ -92,10 +104,14 @@ internal sealed class ServeCommand
     {
         if (arguments.GetValue(_busyPoll) is < 0 or > 1_000_000)
             throw new UserException("--busy-poll: give 0 to 1000000 microseconds", ExitCode.Usage);
+        ProtocolFeatures added = All(arguments.GetValue(_with)!);
+        if ((added & ~VhostUserOptions.Optional) is not 0 and var other)
+            throw new UserException($"--with {other}: only {VhostUserOptions.Optional} can be added; what else there is is offered by itself", ExitCode.Usage);
         using ILoggerFactory logging = Logs.ToStandardError(arguments.GetValue(_logLevel));
         var options = new VhostUserOptions
         {
-            Withheld = arguments.GetValue(_without)!.Aggregate(ProtocolFeatures.None, (all, one) => all | one),
+            Added = added,
+            Withheld = All(arguments.GetValue(_without)!),
             BusyPoll = TimeSpan.FromMicroseconds(arguments.GetValue(_busyPoll)),
         };
         ILogger log = logging.CreateLogger($"vio-{device.Name}");
@@ -147,6 +163,8 @@ internal sealed class ServeCommand
         }
     }
 
+    private static ProtocolFeatures All(ProtocolFeatures[] features) => features.Aggregate(ProtocolFeatures.None, (all, one) => all | one);
+
     private static void Save(SessionReport report, string path, ILogger log)
     {
         try
@@ -166,6 +184,7 @@ internal sealed class ServeCommand
         if (path is null == fd is null)
             throw new UserException($"give either --socket-path PATH or --fd N, as in: vio serve {device.Name} --socket-path /tmp/{device.Name}.sock{device.ExampleOptions}", ExitCode.Usage);
         virtio = device.Create(arguments, log);
+        options = options with { WithheldFeatures = OfferedFeatures.Of(virtio.Traits).Find(arguments.GetValue(_withoutVirtio)!) };
         try
         {
             if (path is not null)

@@ -14,7 +14,7 @@ namespace VirtioSharp.Cli.Serve;
 /// <summary>The block device.</summary>
 internal sealed class ServedBlk : IServedDevice
 {
-    private const string Writeback = "writeback", Writethrough = "writethrough", None = "none", Sync = "sync", IoUring = "io_uring";
+    private const string Writeback = "writeback", Writethrough = "writethrough", None = "none", Auto = "auto", Sync = "sync", IoUring = "io_uring";
 
     private readonly Option<FileInfo?> _file = FileOption.Create("--blk-file",
         "The disk: a raw image or a block device. What is in it is never looked at, so it is never taken for another format");
@@ -79,9 +79,9 @@ internal sealed class ServedBlk : IServedDevice
 
     private readonly Option<string> _aio = new("--aio")
     {
-        Description = "sync: each request waits for the file, which is quickest where the page cache has it. io_uring: requests wait together; for --cache none",
+        Description = "sync: each request waits for the file, which is quickest where the page cache has it. io_uring: requests wait together. auto: io_uring for --cache none, if there is one",
         HelpName = "ENGINE",
-        DefaultValueFactory = _ => Sync,
+        DefaultValueFactory = _ => Auto,
     };
 
     private IBlockBackend? _backend;
@@ -89,7 +89,7 @@ internal sealed class ServedBlk : IServedDevice
     public ServedBlk()
     {
         _cache.AcceptOnlyFromAmong(Writeback, Writethrough, None);
-        _aio.AcceptOnlyFromAmong(Sync, IoUring);
+        _aio.AcceptOnlyFromAmong(Auto, Sync, IoUring);
     }
 
     public string Name => "blk";
@@ -175,9 +175,9 @@ internal sealed class ServedBlk : IServedDevice
         return (file, uri, size) switch
         {
             ({ } path, null, null) => ($"--blk-file {path}", "make it longer with truncate(1)",
-                Open(path, new StorageMode(!isReadOnly, direct) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio) == IoUring, log)),
+                Open(path, new StorageMode(!isReadOnly, direct) { Shared = arguments.GetValue(_shared) }, arguments.GetValue(_aio)!, log)),
             (null, { } text, null) => ($"--blk-uri {text}", "let the server export whole blocks", Connect(text, arguments.GetValue(_timeout), log)),
-            (null, null, { } text) => ($"--null {text}", "give another size", new NullBackend(Bytes(text))),
+            (null, null, { } text) => ($"--null {text}", "give another size", new NullBackend((ulong)ByteSize.Parse("--null", text))),
             _ => throw new UserException("give either --blk-file FILE, --blk-uri URI or --null SIZE, as in: vio serve blk --socket-path /tmp/blk.sock --blk-file disk.img", ExitCode.Usage),
         };
     }
@@ -200,14 +200,14 @@ internal sealed class ServedBlk : IServedDevice
         }
     }
 
-    private static IBlockBackend Open(string path, StorageMode mode, bool uring, ILogger log)
+    private static IBlockBackend Open(string path, StorageMode mode, string aio, ILogger log)
     {
         try
         {
             StorageFile file = OpenPatiently(path, mode);
             if (!file.IsLocked && !mode.Shared)
                 log.DiskNotLocked(path);
-            return uring ? new UringBackend(file, log) : new FileBackend(file, log);
+            return AreHeldTogether(aio, mode, log) ? new UringBackend(file, log) : new FileBackend(file, log);
         }
         catch (LinuxException refused) when (refused.Call == "io_uring_setup")
         {
@@ -233,6 +233,23 @@ internal sealed class ServedBlk : IServedDevice
         }
     }
 
+    /// <summary>Past the page cache a request takes the disk's time, and only those that wait together use it. Some hosts forbid io_uring.</summary>
+    private static bool AreHeldTogether(string aio, StorageMode mode, ILogger log)
+    {
+        if (aio != Auto || !mode.Direct)
+            return aio == IoUring;
+        try
+        {
+            VirtioSharp.Linux.IoUring.Create(1).Dispose();
+            return true;
+        }
+        catch (LinuxException refused)
+        {
+            log.NoIoUring(refused.Message);
+            return false;
+        }
+    }
+
     /// <summary>
     /// Writes that a killed daemon had under way go on for a moment, and so does its lock: it keeps them from landing on
     /// what we would write. So a lock is waited for, but not for long.
@@ -251,7 +268,4 @@ internal sealed class ServedBlk : IServedDevice
             }
         }
     }
-
-    private static ulong Bytes(string size) =>
-        ByteSize.TryParse(size, out ulong bytes) ? bytes : throw new UserException($"--null {size}: {ByteSize.Hint}", ExitCode.Usage);
 }

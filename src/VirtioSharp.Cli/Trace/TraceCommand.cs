@@ -17,6 +17,8 @@ internal static class TraceCommand
             Example:
               vio trace -- demo
               vio trace --format svg -- demo --transport mmio > walk.svg
+              vio trace -- demo --device blk
+              vio trace -- read blk --socket-path /tmp/blk.sock --bytes 512
               vio trace session.json
             """) { format, session, traced };
         command.SetAction(arguments => Run(arguments.GetValue(traced)!, arguments.GetValue(session), arguments.GetValue(format)));
@@ -26,8 +28,9 @@ internal static class TraceCommand
     private static int Run(string[] traced, int? session, WalkFormat format) => traced switch
     {
         ["demo", ..] when session is null => Trace(traced[1..], format),
+        ["read" or "write", ..] when session is null => TraceDrive.Run(traced[0], traced[1..], format),
         [var file] when File.Exists(file) => Open(file, session, format),
-        _ => throw new UserException($"'{string.Join(' ', traced)}' cannot be traced: give 'demo', with a --transport, or a file of 'vio proxy --trace'; see 'vio trace --help'", ExitCode.Usage),
+        _ => throw new UserException($"'{string.Join(' ', traced)}' cannot be traced: give 'demo', 'read' or 'write', with options, or a file of 'vio proxy --trace'; see 'vio trace --help'", ExitCode.Usage),
     };
 
     private static int Trace(string[] arguments, WalkFormat format)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
 
@@ -20,13 +21,22 @@ public abstract class DelegatingDevice(VirtioDevice inner) : VirtioDevice
     public override void OnStopping(int queue) => inner.OnStopping(queue);
 
     /// <inheritdoc/>
+    public override void OnSuspending(int queue) => inner.OnSuspending(queue);
+
+    /// <inheritdoc/>
     public override void OnReset() => inner.OnReset();
 
     /// <inheritdoc/>
     public override void ReadConfiguration(int offset, Span<byte> destination) => inner.ReadConfiguration(offset, destination);
 
     /// <inheritdoc/>
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source) => inner.WriteConfiguration(offset, source);
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source) => inner.WriteConfiguration(offset, source);
+
+    /// <inheritdoc/>
+    public override void SaveState(IBufferWriter<byte> state) => inner.SaveState(state);
+
+    /// <inheritdoc/>
+    public override void LoadState(ReadOnlySpan<byte> state) => inner.LoadState(state);
 
     internal override void Attach(IDeviceServices services)
     {

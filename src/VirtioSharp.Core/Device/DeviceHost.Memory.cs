@@ -13,9 +13,10 @@ public sealed partial class DeviceHost
     /// </remarks>
     /// <param name="map">What the device sees.</param>
     /// <param name="log">Where it notes what it writes, if it is to.</param>
-    public void SetMemory(MemoryMap map, DirtyLog? log = null)
+    /// <param name="iotlb">What it sees instead of the map, behind an IOMMU (VIRTIO_F_ACCESS_PLATFORM).</param>
+    public void SetMemory(MemoryMap map, DirtyLog? log = null, Iotlb? iotlb = null)
     {
-        (_memory, _log) = (map, log);
+        (_memory, _log, _iotlb) = (map, log, iotlb);
         foreach (QueueSlot slot in _slots)
         {
             if (slot.Queue is null)
@@ -26,6 +27,15 @@ public sealed partial class DeviceHost
                 slot.Put(Attach(slot, slot.Layout, slot.At));
             });
         }
+    }
+
+    /// <summary>Whether an enabled queue lies, or its device holds a chain that lies, in some memory that the IOTLB knows.</summary>
+    /// <remarks>Such a queue is to be disabled before that memory is forgotten.</remarks>
+    public bool IsUsing(int index, in MemoryRegion memory)
+    {
+        QueueSlot slot = Slot(index);
+        return slot.Queue is { } queue
+            && (RingAreas.Overlap(slot.Layout, DriverFeatures.Has(Spec.Features.RingPacked), memory.Start, memory.Length) || queue.HoldsAny(memory.Host, memory.Length));
     }
 
     /// <summary>Says what is noted of a queue from the next time that it is enabled.</summary>

@@ -23,6 +23,7 @@ public sealed partial class DeviceHost : IDeviceServices
     private readonly QueueSlot[] _slots;
     private MemoryMap _memory = MemoryMap.Empty;
     private DirtyLog? _log;
+    private Iotlb? _iotlb;
     private bool _startedEarly; // by a legacy driver that has not set DRIVER_OK
 
     /// <summary>Takes <paramref name="device"/> in. Its status is 0 (reset).</summary>
@@ -44,7 +45,7 @@ public sealed partial class DeviceHost : IDeviceServices
     public DeviceTraits Traits { get; }
 
     /// <summary>Everything offered to the driver.</summary>
-    public FeatureSet DeviceFeatures => Traits.Features | _options.RingFeatures;
+    public FeatureSet DeviceFeatures => (Traits.Features | _options.RingFeatures) - _options.WithheldFeatures;
 
     /// <summary>What the driver accepted so far.</summary>
     public FeatureSet DriverFeatures { get; private set; }
@@ -122,6 +123,7 @@ public sealed partial class DeviceHost : IDeviceServices
     /// <param name="layout">Where it put it.</param>
     /// <param name="at">Where to go on, for a queue that was in use before.</param>
     /// <exception cref="QueueException">The queue cannot be: the message names the field.</exception>
+    /// <exception cref="UntranslatedException">It cannot be yet: the IOTLB does not know where its ring is.</exception>
     public void EnableQueue(int index, in QueueLayout layout, QueueSnapshot at = default)
     {
         QueueSlot slot = Slot(index);
@@ -131,7 +133,7 @@ public sealed partial class DeviceHost : IDeviceServices
         if (slot.Queue is not null)
         {
             // Attached again after the old one has stopped, because that may have moved the used index.
-            Guard(index, slot.Stop);
+            Guard(index, () => slot.Stop());
             queue = Attach(slot, layout, at);
         }
 
@@ -156,17 +158,21 @@ public sealed partial class DeviceHost : IDeviceServices
     }
 
     /// <summary>Stops a queue. The device does not touch its ring again.</summary>
+    /// <param name="index">Which.</param>
+    /// <param name="leaveInFlight">Whether the next device to use it knows what is noted in its region (<see cref="Track"/>): what is in
+    /// flight is then left there. Without a region, it is completed.</param>
     /// <returns>Where it stood, also if NEEDS_RESET has stopped it before; the beginning, when it was not enabled.</returns>
-    public QueueSnapshot DisableQueue(int index)
+    public QueueSnapshot DisableQueue(int index, bool leaveInFlight = false)
     {
         QueueSlot slot = Slot(index);
         QueueSnapshot at = default;
-        while (slot.Queue is { Owed: > 0 } && Service(index))
+        leaveInFlight &= slot.Inflight is not null;
+        while (!leaveInFlight && slot.Queue is { Owed: > 0 } && Service(index))
         {
             // A position does not tell of them. What the device postpones stays noted in the region, and is owed again.
         }
 
-        Guard(index, () => at = slot.Remove());
+        Guard(index, () => at = slot.Remove(leaveInFlight));
         return at;
     }
 
@@ -269,7 +275,7 @@ public sealed partial class DeviceHost : IDeviceServices
         }
     }
 
-    /// <summary>Writes configuration space. A write that is not wholly inside it is ignored.</summary>
+    /// <summary>Writes configuration space. A write that is not wholly inside it is ignored, and so is one to what only the device may change.</summary>
     /// <returns>False when it was ignored.</returns>
     public bool WriteConfiguration(uint offset, ReadOnlySpan<byte> source)
     {
@@ -277,15 +283,22 @@ public sealed partial class DeviceHost : IDeviceServices
             return false;
         try
         {
-            _device.WriteConfiguration((int)offset, source);
+            return _device.WriteConfiguration((int)offset, source);
         }
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {
             EnterNeedsReset(-1, failure);
+            return true;
         }
-
-        return true;
     }
+
+    /// <summary>What another host needs, besides where queues stand and what a driver writes again, for its device to go on as this one (a
+    /// migration). No queue should be enabled.</summary>
+    public byte[] SaveState() => DeviceState.Save(_device);
+
+    /// <summary>Takes over what <see cref="SaveState"/> of another host returned.</summary>
+    /// <exception cref="FormatException">It cannot be: the message names the field. Nothing has changed then.</exception>
+    public void LoadState(ReadOnlySpan<byte> state) => DeviceState.Load(_device, state);
 
     void IDeviceServices.ConfigurationChanged()
     {
@@ -309,7 +322,7 @@ public sealed partial class DeviceHost : IDeviceServices
         : throw new QueueException($"queue {index} does not exist: the device has {_slots.Length}");
 
     private DeviceQueue Attach(QueueSlot slot, in QueueLayout layout, QueueSnapshot at) =>
-        RingFormat.Attach(slot, layout, _memory, _log, DriverFeatures, at);
+        RingFormat.Attach(slot, layout, new GuestMemory(_memory, _iotlb), _log, DriverFeatures, at);
 
     private void Start()
     {

@@ -13,6 +13,9 @@ public sealed record DeviceHostOptions
     /// <summary>Ring and transport features that the host offers beside the device's own.</summary>
     public FeatureSet RingFeatures { get; init; } = AllRingFeatures;
 
+    /// <summary>Features not to offer, though the device or the host has them.</summary>
+    public FeatureSet WithheldFeatures { get; init; }
+
     /// <summary>Whether a driver may go without VERSION_1: the transport has a legacy interface.</summary>
     public bool AllowLegacy { get; init; }
 

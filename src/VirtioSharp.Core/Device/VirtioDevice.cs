@@ -1,3 +1,4 @@
+using System.Buffers;
 using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
@@ -30,6 +31,10 @@ public abstract class VirtioDevice
     {
     }
 
+    /// <summary>As <see cref="OnStopping"/>, but whoever takes over finds the chains that are not completed, and serves them: give up
+    /// what can be given up. Afterwards nothing may touch their memory.</summary>
+    public virtual void OnSuspending(int queue) => OnStopping(queue);
+
     /// <summary>The driver has reset the device; nothing of the last session may remain.</summary>
     public virtual void OnReset()
     {
@@ -38,9 +43,22 @@ public abstract class VirtioDevice
     /// <summary>Reads device configuration space; the host has checked the range against <see cref="DeviceTraits.ConfigurationSize"/>.</summary>
     public virtual void ReadConfiguration(int offset, Span<byte> destination) => destination.Clear();
 
-    /// <summary>Writes device configuration space; the host has checked the range. Ignored by default.</summary>
-    public virtual void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    /// <summary>Writes device configuration space; the host has checked the range. By default nothing there is the driver's to write.</summary>
+    /// <returns>False when it would change what only the device may; nothing has changed then.</returns>
+    public virtual bool WriteConfiguration(int offset, ReadOnlySpan<byte> source) => false;
+
+    /// <summary>Writes what a driver set that is neither in its rings nor told again by whoever moves it to another host; nothing by default.</summary>
+    /// <remarks>At most <see cref="DeviceState.MaxBytes"/>. It is read by other versions of the device: begin with a version of your own.</remarks>
+    public virtual void SaveState(IBufferWriter<byte> state)
     {
+    }
+
+    /// <summary>Takes over what <see cref="SaveState"/> wrote, elsewhere or before. All of it comes from outside: check it, then use it.</summary>
+    /// <exception cref="FormatException">It cannot be: the message names the field. Nothing has changed then.</exception>
+    public virtual void LoadState(ReadOnlySpan<byte> state)
+    {
+        if (!state.IsEmpty)
+            throw new FormatException($"{state.Length} bytes of state, where the device has none");
     }
 
     /// <summary>The clock and the alarm of the host.</summary>

@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 
 namespace VirtioSharp.Core.Driver;
@@ -7,6 +8,15 @@ public interface IDriverQueueObserver
 {
     /// <summary>The driver is about to do something with a queue.</summary>
     void Began(DriverQueue queue, DriverQueueOperation operation);
+
+    /// <summary>It has added a chain: before <see cref="Ended"/> says so.</summary>
+    /// <param name="queue">The queue.</param>
+    /// <param name="id">The chain.</param>
+    /// <param name="readable">What the device reads of it. The buffers outlast the call, the spans do not.</param>
+    /// <param name="writable">Where it writes.</param>
+    void Added(DriverQueue queue, ushort id, ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable)
+    {
+    }
 
     /// <summary>It has done it.</summary>
     /// <param name="queue">The queue.</param>

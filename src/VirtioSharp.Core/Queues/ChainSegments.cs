@@ -59,9 +59,12 @@ internal unsafe struct ChainSegments
 
     /// <summary>Notes what is wrong; the chain will be answered, not served.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public bool Fail(ChainFaultKind kind, ulong value)
+    public bool Fail(ChainFaultKind kind, ulong value) => Fail(new ChainFault(kind, value));
+
+    /// <inheritdoc cref="Fail(ChainFaultKind, ulong)"/>
+    public bool Fail(ChainFault fault)
     {
-        Fault = new ChainFault(kind, value);
+        Fault = fault;
         return false;
     }
 
@@ -75,11 +78,12 @@ internal unsafe struct ChainSegments
             return Fail(ChainFaultKind.TooManyBytes, _bytes);
 
         // Neighbouring regions need not be neighbours here, so a buffer may become several segments; an empty one, none.
+        MemoryAccess access = writable ? MemoryAccess.Write : MemoryAccess.Read;
         while (length > 0)
         {
-            uint piece = memory.TranslatePiece(address, Math.Min(length, Segment.MaxLength), out byte* host);
+            uint piece = memory.TranslatePiece(address, Math.Min(length, Segment.MaxLength), access, out byte* host);
             if (piece == 0)
-                return Fail(ChainFaultKind.AddressUnmapped, address);
+                return Fail(memory.FaultOf(address, 0, access));
             if (End == _limit)
                 return Fail(ChainFaultKind.TooManyBuffers, (ulong)_storage.Length);
             *End++ = new Segment(host, piece);

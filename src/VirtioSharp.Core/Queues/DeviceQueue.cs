@@ -11,7 +11,7 @@ internal enum ServiceOutcome
     Idle,
     /// <summary>More is available, but others should have a turn first: look again soon.</summary>
     More,
-    /// <summary>The device cannot serve now: look again when it wakes.</summary>
+    /// <summary>It cannot be served now: look again when the device wakes, or the IOTLB knows what was missing.</summary>
     Postponed,
 }
 
@@ -55,6 +55,9 @@ internal abstract class DeviceQueue
 
     /// <summary>Completes a chain that was held.</summary>
     public abstract void Complete(PendingChain pending);
+
+    /// <summary>Whether the device holds a chain with a byte in some memory.</summary>
+    public abstract bool HoldsAny(nint host, ulong bytes);
 }
 
 /// <summary>The queue's loop, compiled once for each ring format (<typeparamref name="TRing"/> is a struct).</summary>
@@ -155,6 +158,13 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             _kept = null;
             if (_segments.Fault.Kind != ChainFaultKind.None)
             {
+                if (_memory.Iotlb is { } iotlb && iotlb.Ask(slot.Index, _segments.Fault))
+                {
+                    _ring.UndoPop(_chain);
+                    slot.Postponed++;
+                    return ServiceOutcome.Postponed;
+                }
+
                 CompleteFaulty(_segments.Fault);
                 continue;
             }
@@ -221,6 +231,16 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
         {
             _slot.SuppressedInterrupts++;
         }
+    }
+
+    public override bool HoldsAny(nint host, ulong bytes)
+    {
+        if (Held == 0)
+            return false;
+        foreach (PendingChain? pending in _pending)
+            if (pending is { IsPending: true } && pending.IsIn(host, bytes))
+                return true;
+        return false;
     }
 
     /// <summary>The device threw the chain back, perhaps after it had kept it, or even completed it.</summary>

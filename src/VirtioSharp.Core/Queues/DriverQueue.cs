@@ -33,7 +33,8 @@ public abstract class DriverQueue
             throw new ArgumentException("a chain has one buffer at the least", nameof(writable));
         _observer?.Began(this, DriverQueueOperation.Add);
         bool added = Add(readable, writable, out id);
-        _observer?.Ended(this, DriverQueueOperation.Add, added ? id : null, 0);
+        if (_observer is { } observer)
+            TellAdded(observer, added ? id : null, readable, writable);
         return added;
     }
 
@@ -89,6 +90,13 @@ public abstract class DriverQueue
     /// <exception cref="QueueException">The old device broke the ring; or it is a packed one whose chains were used out of order: their
     /// descriptors have been written over, and nobody kept them.</exception>
     public abstract QueueSnapshot ResumeAt(bool isTracked);
+
+    private void TellAdded(IDriverQueueObserver observer, ushort? id, ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable)
+    {
+        if (id is { } added)
+            observer.Added(this, added, readable, writable);
+        observer.Ended(this, DriverQueueOperation.Add, id, 0);
+    }
 
     private protected IDriverTransport Transport { get; }
 

@@ -1,5 +1,4 @@
 using VirtioSharp.Core.Memory;
-using VirtioSharp.Spec.Packed;
 using VirtioSharp.Spec.Split;
 
 namespace VirtioSharp.Core.Queues;
@@ -12,6 +11,7 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
     private readonly DirtyLog _log;
     private readonly GuestAddress? _deviceArea;
     private readonly byte* _descriptors;
+    private readonly byte* _device; // behind an IOMMU, where the driver's address says nothing of guest memory
     private readonly int _size;
 #pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
     private TRing _ring;
@@ -22,8 +22,10 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
     private LoggedRing(TRing ring, in QueueLayout layout, ref GuestMemory memory, QueueOptions options)
     {
         (_ring, _log, _deviceArea, _size, _notedTo) = (ring, options.Log!, options.RingLog, layout.Size, ring.UsedPosition);
-        if (TRing.Entries.AreInDescriptorArea && !memory.TryTranslate(layout.DescriptorArea.Value, (uint)PackedLayout.DescriptorRingBytes(_size), out _descriptors))
-            return;
+        if (TRing.Entries.AreInDescriptorArea)
+            memory.TranslatePiece(layout.DescriptorArea.Value, 1, MemoryAccess.Write, out _descriptors); // all of it was found before
+        if (memory.Iotlb is not null)
+            memory.TranslatePiece(layout.DeviceArea.Value, 1, MemoryAccess.Write, out _device);
 
         // A device that died may have written any of it without a note.
         NoteEntries(0, _size);
@@ -109,7 +111,11 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
 
     private void NoteDeviceArea(int offset, int bytes)
     {
-        if (_deviceArea is { } start)
+        if (_deviceArea is not { } start)
+            return;
+        if (_device is not null)
+            _log.Mark(_device + offset, (ulong)bytes);
+        else
             _log.MarkGuest(start.Value + (ulong)offset, (ulong)bytes);
     }
 }

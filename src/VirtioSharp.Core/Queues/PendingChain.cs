@@ -85,6 +85,15 @@ public sealed unsafe class PendingChain
     /// <summary>Keeps the place of a chain that is answered already.</summary>
     internal void HoldAnswered(RingChain chain, uint answer) => (Chain, Answer, _isPending, IsTaken) = (chain, answer, false, true);
 
+    /// <summary>Whether any of what was left to read or to write lies in some memory.</summary>
+    internal bool IsIn(nint host, ulong bytes)
+    {
+        foreach (Segment segment in _storage.AsSpan(0, _count))
+            if ((ulong)((nint)segment.Host - host) < bytes || (ulong)(host - (nint)segment.Host) < segment.Length)
+                return true;
+        return false;
+    }
+
     /// <summary>Its name is free again.</summary>
     internal void Release() => (_isPending, IsTaken) = (false, false);
 

@@ -74,14 +74,17 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     /// <summary>Takes the queue from the device, which may finish what it holds first, and keeps where it stood.</summary>
     /// <remarks>Whatever the device throws while it finishes, the queue is stopped then.</remarks>
-    public void Stop()
+    /// <param name="leaveInFlight">Whether it may leave what it holds to the next.</param>
+    public void Stop(bool leaveInFlight = false)
     {
         if (Queue is not { } queue)
             return;
         Queue = null;
         try
         {
-            if (queue.Held > 0)
+            if (queue.Held > 0 && leaveInFlight)
+                Device.OnSuspending(Index);
+            else if (queue.Held > 0)
                 Device.OnStopping(Index);
         }
         finally
@@ -94,11 +97,11 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     /// <summary>Takes the queue from the device for good. As for <see cref="Stop"/>.</summary>
     /// <returns>Where it stood.</returns>
-    public QueueSnapshot Remove()
+    public QueueSnapshot Remove(bool leaveInFlight = false)
     {
         try
         {
-            Stop(); // first: what the device finishes moves where it stands
+            Stop(leaveInFlight); // first: what the device finishes moves where it stands
             return _at;
         }
         finally

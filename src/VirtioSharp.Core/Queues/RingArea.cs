@@ -8,12 +8,16 @@ internal readonly record struct RingArea(string Name, GuestAddress Start, int By
 {
     /// <summary>Finds it in memory.</summary>
     /// <exception cref="QueueException">It is misaligned, or not in one piece of memory.</exception>
-    public unsafe byte* Translate(int alignment, ref GuestMemory memory)
+    /// <exception cref="UntranslatedException">The IOTLB does not know all of it.</exception>
+    public unsafe byte* Translate(int alignment, MemoryAccess access, ref GuestMemory memory)
     {
         if (!Start.IsAligned(alignment))
             throw new QueueException($"{Name} = {Start} is not aligned to {alignment}");
-        if (!memory.TryTranslate(Start.Value, (uint)Bytes, out byte* host))
-            throw new QueueException($"{Name} = {Start}, {Bytes} bytes, is not in one piece of guest memory");
+        uint found = memory.TranslatePiece(Start.Value, (uint)Bytes, access, out byte* host);
+        if (found < (uint)Bytes && memory.Iotlb is { } iotlb && found <= ulong.MaxValue - Start.Value && !iotlb.Holds(Start.Plus(found), access))
+            throw new UntranslatedException(Start.Plus(found), access);
+        if (found < (uint)Bytes)
+            throw new QueueException($"{Name} = {Start}, {Bytes} bytes, is not in one piece of guest memory{(memory.Iotlb is null ? "" : " behind the IOMMU: a smaller queue may be")}");
 
         // Atomic accesses need the alignment where the memory is mapped, too.
         if (((nuint)host & (nuint)(alignment - 1)) != 0)
@@ -21,11 +25,13 @@ internal readonly record struct RingArea(string Name, GuestAddress Start, int By
         return host;
     }
 
+    /// <summary>Whether it has a byte in common with others that start at <paramref name="start"/>. By distances: either may end at 2^64.</summary>
+    public bool Overlaps(GuestAddress start, ulong bytes) => start.Value - Start.Value < (ulong)Bytes || Start.Value - start.Value < bytes;
+
     /// <exception cref="QueueException">The two share a byte.</exception>
     public void MustNotOverlap(RingArea other)
     {
-        // Distances, because an area may end exactly at 2^64.
-        if (other.Start.Value - Start.Value < (ulong)Bytes || Start.Value - other.Start.Value < (ulong)other.Bytes)
+        if (Overlaps(other.Start, (ulong)other.Bytes))
             throw new QueueException($"{Name} = {Start} overlaps {other.Name} = {other.Start}");
     }
 }

@@ -8,14 +8,14 @@ namespace VirtioSharp.Core.Queues;
 /// <summary>The three areas of a queue, checked: size, alignment, memory, no overlap.</summary>
 internal readonly unsafe struct RingAreas
 {
-    private RingAreas(RingArea descriptors, int alignment, RingArea driver, int driverAlignment, RingArea device, int deviceAlignment, ref GuestMemory memory)
+    private RingAreas(in Claim claim, int alignment, int driverAlignment, int deviceAlignment, MemoryAccess access, MemoryAccess deviceAccess, ref GuestMemory memory)
     {
-        Descriptors = descriptors.Translate(alignment, ref memory);
-        Driver = driver.Translate(driverAlignment, ref memory);
-        Device = device.Translate(deviceAlignment, ref memory);
-        descriptors.MustNotOverlap(driver);
-        descriptors.MustNotOverlap(device);
-        driver.MustNotOverlap(device);
+        Descriptors = claim.Descriptors.Translate(alignment, access, ref memory);
+        Driver = claim.Driver.Translate(driverAlignment, MemoryAccess.Read, ref memory);
+        Device = claim.Device.Translate(deviceAlignment, deviceAccess, ref memory);
+        claim.Descriptors.MustNotOverlap(claim.Driver);
+        claim.Descriptors.MustNotOverlap(claim.Device);
+        claim.Driver.MustNotOverlap(claim.Device);
     }
 
     public byte* Descriptors { get; }
@@ -25,14 +25,11 @@ internal readonly unsafe struct RingAreas
     /// <exception cref="QueueException">Names the field that cannot be.</exception>
     public static RingAreas OfSplit(in QueueLayout layout, ref GuestMemory memory)
     {
-        int size = layout.Size;
-        if (!SplitLayout.IsValidSize(size))
-            throw new QueueException($"queue size = {size} is not a power of two in 1…{SplitLayout.MaxQueueSize}");
+        if (!SplitLayout.IsValidSize(layout.Size))
+            throw new QueueException($"queue size = {layout.Size} is not a power of two in 1…{SplitLayout.MaxQueueSize}");
         return new(
-            new("descriptor area", layout.DescriptorArea, SplitLayout.DescriptorTableBytes(size)), SplitLayout.DescriptorTableAlignment,
-            new("driver area", layout.DriverArea, SplitLayout.DriverAreaBytes(size)), SplitLayout.DriverAreaAlignment,
-            new("device area", layout.DeviceArea, SplitLayout.DeviceAreaBytes(size)), SplitLayout.DeviceAreaAlignment,
-            ref memory);
+            Claim.OfSplit(layout), SplitLayout.DescriptorTableAlignment, SplitLayout.DriverAreaAlignment, SplitLayout.DeviceAreaAlignment,
+            MemoryAccess.Read, MemoryAccess.ReadWrite, ref memory); // the used index is read at the start
     }
 
     /// <exception cref="QueueException">Names the field that cannot be.</exception>
@@ -41,9 +38,28 @@ internal readonly unsafe struct RingAreas
         if (!PackedLayout.IsValidSize(layout.Size))
             throw new QueueException($"queue size = {layout.Size} is not in 1…{PackedLayout.MaxQueueSize}");
         return new(
-            new("descriptor area", layout.DescriptorArea, PackedLayout.DescriptorRingBytes(layout.Size)), PackedLayout.DescriptorRingAlignment,
-            new("driver area", layout.DriverArea, PackedLayout.EventBytes), PackedLayout.EventBytes,
-            new("device area", layout.DeviceArea, PackedLayout.EventBytes), PackedLayout.EventBytes,
-            ref memory);
+            Claim.OfPacked(layout), PackedLayout.DescriptorRingAlignment, PackedLayout.EventBytes, PackedLayout.EventBytes,
+            MemoryAccess.ReadWrite, MemoryAccess.Write, ref memory);
+    }
+
+    /// <summary>Whether any area of a queue that could be enabled has a byte among some addresses.</summary>
+    public static bool Overlap(in QueueLayout layout, bool isPacked, GuestAddress start, ulong bytes)
+    {
+        Claim claim = isPacked ? Claim.OfPacked(layout) : Claim.OfSplit(layout);
+        return claim.Descriptors.Overlaps(start, bytes) || claim.Driver.Overlaps(start, bytes) || claim.Device.Overlaps(start, bytes);
+    }
+
+    /// <summary>Where the areas are said to be.</summary>
+    private readonly record struct Claim(RingArea Descriptors, RingArea Driver, RingArea Device)
+    {
+        public static Claim OfSplit(in QueueLayout layout) => new(
+            new("descriptor area", layout.DescriptorArea, SplitLayout.DescriptorTableBytes(layout.Size)),
+            new("driver area", layout.DriverArea, SplitLayout.DriverAreaBytes(layout.Size)),
+            new("device area", layout.DeviceArea, SplitLayout.DeviceAreaBytes(layout.Size)));
+
+        public static Claim OfPacked(in QueueLayout layout) => new(
+            new("descriptor area", layout.DescriptorArea, PackedLayout.DescriptorRingBytes(layout.Size)),
+            new("driver area", layout.DriverArea, PackedLayout.EventBytes),
+            new("device area", layout.DeviceArea, PackedLayout.EventBytes));
     }
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
@@ -14,6 +15,8 @@ namespace VirtioSharp.Devices.Block;
 /// </remarks>
 public sealed class BlockDevice : VirtioDevice
 {
+    private const byte StateVersion = 1;
+
     private readonly IBlockBackend _backend;
     private readonly byte[] _id = new byte[BlockLayout.IdBytes];
     private readonly Stack<BlockOperation> _idle = new();
@@ -123,6 +126,9 @@ public sealed class BlockDevice : VirtioDevice
     public override void OnStopping(int queue) => _backend.Finish(queue);
 
     /// <inheritdoc/>
+    public override void OnSuspending(int queue) => _backend.Suspend(queue);
+
+    /// <inheritdoc/>
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<BlockConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);
 
@@ -131,11 +137,33 @@ public sealed class BlockDevice : VirtioDevice
     /// It stays through a reset, as §5.2.5 allows: a front-end may show the next driver what it knows of configuration space
     /// without asking again, and a driver that believes its writes to be stable must not be wrong.
     /// </remarks>
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
         int at = (int)BlockConfigurationOffset.Writeback - offset;
-        if (Traits.Features.Has(BlockFeatures.ConfigWriteback) && (uint)at < (uint)source.Length && source[at] <= 1)
-            _space = _space with { Writeback = source[at] };
+        if (!Services.DeviceFeatures.Has(BlockFeatures.ConfigWriteback) || (uint)at >= (uint)source.Length || source[at] > 1)
+            return false;
+        Span<byte> now = stackalloc byte[BlockConfiguration.Size];
+        now = now[..source.Length];
+        ReadConfiguration(offset, now);
+        now[at] = source[at];
+        if (!now.SequenceEqual(source))
+            return false;
+        _space = _space with { Writeback = source[at] };
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override void SaveState(IBufferWriter<byte> state) => state.Write([StateVersion, _space.Writeback]);
+
+    /// <inheritdoc/>
+    public override void LoadState(ReadOnlySpan<byte> state)
+    {
+        if (state.Length != 2 || state[0] != StateVersion)
+            throw new FormatException($"a disk's state of {state.Length} bytes and version {(state.IsEmpty ? 0 : state[0])}: 2 bytes of version {StateVersion} are known");
+        byte writeback = state[1];
+        if (writeback > 1 || (writeback != _space.Writeback && !Services.DeviceFeatures.Has(BlockFeatures.ConfigWriteback)))
+            throw new FormatException($"writeback = {writeback}: this disk has {_space.Writeback}{(writeback > 1 ? "" : ", and no driver can set it")}");
+        _space = _space with { Writeback = writeback };
     }
 
     /// <summary>A back-end has completed an operation that its request was held for.</summary>
@@ -152,6 +180,9 @@ public sealed class BlockDevice : VirtioDevice
 
         _idle.Push(operation);
     }
+
+    /// <summary>A back-end has given an operation up: its chain stays in flight, for another to serve.</summary>
+    internal void OnAbandoned(BlockOperation operation) => _idle.Push(operation);
 
     private void Read(int queue, ulong sector, scoped ref DeviceChain chain)
     {

@@ -72,6 +72,9 @@ public sealed class BlockOperation
             _device.OnCompleted(this);
     }
 
+    /// <summary>It was given up, in <see cref="IBlockBackend.Suspend"/>: nothing touches its memory any more. In place of <see cref="Complete"/>.</summary>
+    public void Abandon() => _device.OnAbandoned(this);
+
     internal void Begin(BlockOperationKind kind, int queue, bool mustBeStable)
     {
         (Kind, Queue, MustBeStable, MayUnmap, Ended, Chain) = (kind, queue, mustBeStable, false, null, null);

@@ -28,6 +28,11 @@ public interface IBlockBackend : IDisposable
     /// <summary>Waits until nothing of this queue is under way: its memory goes away next.</summary>
     /// <param name="queue">The queue.</param>
     void Finish(int queue);
+
+    /// <summary>As <see cref="Finish"/>, but what has not begun, or can be cancelled, is better given up (<see cref="BlockOperation.Abandon"/>):
+    /// another device will do all of it.</summary>
+    /// <param name="queue">The queue.</param>
+    void Suspend(int queue) => Finish(queue);
 }
 
 /// <summary>What a back-end is and can do.</summary>

@@ -79,6 +79,10 @@ public sealed partial class BlockDriver : BoundDevice, IDisposable
     /// <summary>One more than the highest slot of a token.</summary>
     public int MaxInFlight => _queues.Length * _slotsPerQueue;
 
+    /// <summary>One of the queues, for a thread of its own. While lanes are in use, nothing of the driver's own is but <see cref="CheckConfiguration"/>.</summary>
+    /// <param name="queue">Which queue, from 0 on.</param>
+    public BlockLane Lane(int queue) => new(this, _queues[queue]);
+
     /// <summary>Adds a request. The device sees it with the next <see cref="Kick"/> or <see cref="Wait"/>.</summary>
     /// <param name="request">What to do. Its data belongs to the device until the result is taken.</param>
     /// <param name="token">Names it in its result.</param>

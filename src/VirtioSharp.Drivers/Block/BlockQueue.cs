@@ -86,6 +86,15 @@ internal sealed class BlockQueue
         return false;
     }
 
+    /// <summary>Waits for this queue alone, and takes a result as <see cref="TryTake"/> does.</summary>
+    /// <returns>False when the time ran out.</returns>
+    public bool Wait(TimeSpan timeout, out BlockResult result)
+    {
+        bool came = _queue.Wait(timeout, out ushort id, out uint length);
+        result = came ? Judge(id, length, out _) : default;
+        return came;
+    }
+
     /// <summary>The device has been reset: takes back a request that it had, as <see cref="TryTake"/> takes an answered one.</summary>
     public bool TryAbandon(out BlockResult result, out bool isBlocking)
     {

@@ -17,6 +17,7 @@ internal static unsafe partial class Fcntl
     public const int O_RDWR = 2;
     public const int O_EXCL = 0x80;
     public const int O_NONBLOCK = 0x800;
+    public const int O_NOATIME = 0x40000;
     public const int O_CLOEXEC = 0x80000;
     public const int FALLOC_FL_KEEP_SIZE = 1;
     public const int FALLOC_FL_PUNCH_HOLE = 2;

@@ -23,6 +23,7 @@ internal static unsafe partial class SysIoUring
     public const byte IORING_OP_READV = 1;
     public const byte IORING_OP_WRITEV = 2;
     public const byte IORING_OP_FSYNC = 3;
+    public const byte IORING_OP_ASYNC_CANCEL = 14;
 
     [StructLayout(LayoutKind.Explicit, Size = 120)]
     public struct Params

@@ -93,7 +93,7 @@ public sealed unsafe class IoUring : IDisposable
     /// <param name="tag">Names it at its end.</param>
     /// <exception cref="InvalidOperationException"><see cref="IsFull"/>.</exception>
     public void Read(FileDescriptor file, IoVector* buffers, int count, long offset, ulong tag) =>
-        Prepare(SysIoUring.IORING_OP_READV, file, buffers, count, offset, 0, tag);
+        Prepare(SysIoUring.IORING_OP_READV, file.Number, buffers, count, offset, 0, tag);
 
     /// <summary>Prepares a write of the buffers.</summary>
     /// <inheritdoc cref="Read"/>
@@ -104,11 +104,18 @@ public sealed unsafe class IoUring : IDisposable
     /// <param name="stable">Whether it must be on the disk at its end.</param>
     /// <param name="tag">Names it at its end.</param>
     public void Write(FileDescriptor file, IoVector* buffers, int count, long offset, bool stable, ulong tag) =>
-        Prepare(SysIoUring.IORING_OP_WRITEV, file, buffers, count, offset, stable ? (uint)SysUio.RWF_DSYNC : 0, tag);
+        Prepare(SysIoUring.IORING_OP_WRITEV, file.Number, buffers, count, offset, stable ? (uint)SysUio.RWF_DSYNC : 0, tag);
 
     /// <summary>Prepares an fdatasync(2): what has ended before is stable at its end.</summary>
     /// <inheritdoc cref="Read"/>
-    public void Flush(FileDescriptor file, ulong tag) => Prepare(SysIoUring.IORING_OP_FSYNC, file, null, 0, 0, SysIoUring.IORING_FSYNC_DATASYNC, tag);
+    public void Flush(FileDescriptor file, ulong tag) => Prepare(SysIoUring.IORING_OP_FSYNC, file.Number, null, 0, 0, SysIoUring.IORING_FSYNC_DATASYNC, tag);
+
+    /// <summary>Prepares to cancel what is under way. Both end: what was cancelled with ECANCELED, or EINTR if it had begun, or as ever
+    /// if it was too late.</summary>
+    /// <param name="target">How that was named.</param>
+    /// <param name="tag">Names this at its end.</param>
+    /// <exception cref="InvalidOperationException"><see cref="IsFull"/>.</exception>
+    public void Cancel(ulong target, ulong tag) => Prepare(SysIoUring.IORING_OP_ASYNC_CANCEL, -1, (void*)target, 0, 0, 0, tag);
 
     /// <summary>Lets the kernel begin what is prepared, and bring the ends for which there was no room.</summary>
     /// <param name="wait">Whether to return only when there is an end to take. Something must be under way then.</param>
@@ -182,15 +189,15 @@ public sealed unsafe class IoUring : IDisposable
 
     private bool HasOverflowed => (Volatile.Read(ref *_submissionFlags) & SysIoUring.IORING_SQ_CQ_OVERFLOW) != 0;
 
-    private void Prepare(byte operation, FileDescriptor file, IoVector* buffers, int count, long offset, uint flags, ulong tag)
+    private void Prepare(byte operation, int file, void* address, int count, long offset, uint flags, ulong tag)
     {
         if (IsFull)
             throw new InvalidOperationException("the submission queue is full: submit first");
         _submissions[_tail & _submissionMask] = new SysIoUring.Sqe
         {
             Opcode = operation,
-            Fd = file.Number,
-            Address = buffers,
+            Fd = file,
+            Address = (IoVector*)address,
             Length = (uint)count,
             Offset = offset,
             Flags = flags,

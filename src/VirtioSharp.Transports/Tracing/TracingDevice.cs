@@ -1,5 +1,6 @@
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Queues;
+using VirtioSharp.Spec;
 
 namespace VirtioSharp.Transports.Tracing;
 
@@ -13,14 +14,28 @@ public sealed class TracingDevice(VirtioDevice inner, Walk walk, RingWatch rings
     public override void OnChain(int queue, scoped ref DeviceChain chain)
     {
         WalkStep? pop = walk.Fill(WalkSide.Device, "pop", "§2.7.13", $"{chain.ReadableLeft} bytes to read, room for {chain.WritableLeft}");
+        bool isBlock = pop is not null && Traits.Id == DeviceId.Block;
+        DeviceChain before = chain;
+        if (isBlock)
+            AddTo(pop, BlockWords.Header(before));
         rings.Explain(pop, queue);
-        WalkStep? serve = walk.Begin(WalkSide.Device, "serve", "§5");
+        WalkStep? serve = walk.Begin(WalkSide.Device, "serve", isBlock ? "§5.2.6" : "§5");
         base.OnChain(queue, ref chain);
         walk.End(serve, $"{Traits.Id}: {chain.Written} bytes written");
+        if (isBlock)
+            AddTo(serve, $"status {BlockWords.Status(before)}");
     }
 
     /// <summary>For <see cref="DeviceHostOptions.WatchInterrupts"/>: what was used is in the ring, and the driver is about to be told.</summary>
     public IInterrupt Watch(IInterrupt inner) => new WatchedInterrupt(inner, walk, rings);
+
+    private void AddTo(WalkStep? step, string? line)
+    {
+        walk.Pause();
+        if (line is not null)
+            step?.Lines.Add(line);
+        walk.Resume();
+    }
 
     private sealed class WatchedInterrupt(IInterrupt inner, Walk walk, RingWatch rings) : IInterrupt
     {

@@ -13,6 +13,7 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
 {
     private FeatureSet _accepted;
     private WalkStep? _operation;
+    private readonly Dictionary<(int Queue, ushort Id), DmaBuffer[]> _writable = []; // of what is in flight
 
     /// <inheritdoc/>
     public DeviceId DeviceId => inner.DeviceId;
@@ -170,6 +171,16 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
         _operation = walk.Begin(WalkSide.Driver, name, section);
     }
 
+    void IDriverQueueObserver.Added(DriverQueue queue, ushort id, ReadOnlySpan<DmaBuffer> readable, ReadOnlySpan<DmaBuffer> writable)
+    {
+        if (_operation is not { } add || DeviceId != DeviceId.Block)
+            return;
+        walk.Pause();
+        _writable[(queue.Index, id)] = writable.ToArray();
+        add.Lines.AddRange(BlockWords.Sent(readable.ToArray(), writable.ToArray()));
+        walk.Resume();
+    }
+
     void IDriverQueueObserver.Ended(DriverQueue queue, DriverQueueOperation operation, ushort? id, uint length)
     {
         WalkStep? step = _operation;
@@ -180,6 +191,8 @@ public sealed class TracingTransport(IDriverTransport inner, Walk walk, RingWatc
             DriverQueueOperation.Get => id is null ? "nothing used yet" : $"chain {id}, {length} bytes written",
             _ => "",
         });
+        if (operation == DriverQueueOperation.Get && id is { } got && _writable.Remove((queue.Index, got), out DmaBuffer[]? writable))
+            step?.Lines.AddRange(BlockWords.Answered(writable));
         rings.Explain(step, queue.Index);
         if (operation == DriverQueueOperation.Get && id is not null && walk.IsRecording)
         {

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Linux;
 using VirtioSharp.Spec;
 using VirtioSharp.VhostUser.Protocol;
@@ -20,27 +21,34 @@ internal sealed class BackEndSession : IDisposable
     private readonly ILogger _log;
     private readonly IncomingMessage _message;
     private readonly SharedMemory _memory;
+    private readonly IotlbMisses _misses;
     private readonly RingSet _rings;
     private readonly MemoryMessages _memoryMessages;
     private readonly RingMessages _ringMessages;
     private readonly DeviceMessages _deviceMessages;
+    private readonly StateMessages _stateMessages;
+    private readonly IotlbMessages _iotlbMessages;
+    private readonly EventLoop _loop;
     private readonly ProtocolFeatures _offeredProtocol;
     private readonly SessionRecorder _recorder;
     private ProtocolFeatures _protocol;
     private BackEndChannel? _channel;
+    private bool _hasChanged; // configuration space, and the front-end has not been told
 
     public BackEndSession(UnixSocket socket, DeviceHost host, EventLoop loop, VhostUserOptions options, SessionRecorder recorder, ILogger log)
     {
-        (_socket, _host, _recorder, _log) = (socket, host, recorder, log);
+        (_socket, _host, _loop, _recorder, _log) = (socket, host, loop, recorder, log);
         _message = new IncomingMessage(socket);
         _memory = new SharedMemory(host);
-        _rings = new RingSet(host, loop, _memory.Table, recorder, log);
+        _misses = new IotlbMisses(host.Traits.Queues.Count, loop, recorder, log);
+        _rings = new RingSet(host, loop, _memory, _misses, recorder, log);
+        _misses.GoOn = _rings.GoOn;
         _memoryMessages = new MemoryMessages(_message, _memory, _rings, recorder, log);
         _ringMessages = new RingMessages(_message, _rings);
         _deviceMessages = new DeviceMessages(_message, host, _rings);
-        _offeredProtocol = VhostUserOptions.Implemented & ~options.Withheld;
-        if (host.Traits.ConfigurationSize == 0)
-            _offeredProtocol &= ~ProtocolFeatures.Config; // there is none to read, and QEMU warns of it
+        _stateMessages = new StateMessages(_message, host, _rings, loop, log);
+        _iotlbMessages = new IotlbMessages(_message, _memory, _rings, _misses, recorder, log);
+        _offeredProtocol = options.Offered(host.Traits);
     }
 
     private FeatureSet OfferedFeatures => _host.DeviceFeatures
@@ -70,8 +78,8 @@ internal sealed class BackEndSession : IDisposable
     /// <summary>Tells the front-end that configuration space has changed, if it wants to know.</summary>
     public void SignalConfigurationChange()
     {
-        if ((_protocol & ProtocolFeatures.Config) != 0)
-            _channel?.SendConfigChange();
+        _hasChanged = true;
+        TellOfChange();
     }
 
     /// <summary>The device gave up: whoever watches the error descriptors is told; the driver sees NEEDS_RESET in the status.</summary>
@@ -80,12 +88,24 @@ internal sealed class BackEndSession : IDisposable
     public void Dispose()
     {
         // In this order: nothing may touch guest memory once it is unmapped.
+        _stateMessages.Dispose();
         _rings.Dispose();
+        _misses.Dispose();
         _host.Reset();
         _memory.Dispose();
         _channel?.Dispose();
         _message.Dispose();
         _socket.Dispose();
+    }
+
+    /// <summary>While the device is suspended, its front-end is told nothing ("Suspended device state"), but it is when the device goes on.</summary>
+    private void TellOfChange()
+    {
+        if (!_hasChanged || _rings.IsSuspended)
+            return;
+        _hasChanged = false;
+        if ((_protocol & ProtocolFeatures.Config) != 0)
+            _channel?.SendConfigChange();
     }
 
     private void Obey()
@@ -111,6 +131,7 @@ internal sealed class BackEndSession : IDisposable
 
         if (wantsReply && !rule.HasOwnReply)
             _message.Reply(done ? 0UL : 1UL);
+        TellOfChange();
     }
 
     /// <returns>False when the request was understood but could not be granted.</returns>
@@ -138,7 +159,7 @@ internal sealed class BackEndSession : IDisposable
                 SetBackEndChannel();
                 return true;
             default:
-                return _ringMessages.Obey() ?? _memoryMessages.Obey() ?? _deviceMessages.Obey()
+                return _ringMessages.Obey() ?? _iotlbMessages.Obey() ?? _memoryMessages.Obey() ?? _deviceMessages.Obey() ?? _stateMessages.Obey()
                     ?? throw new InvalidOperationException($"{_message.Rule.Name} has a rule but nobody obeys it");
         }
     }
@@ -148,14 +169,25 @@ internal sealed class BackEndSession : IDisposable
         var accepted = new FeatureSet(value);
         FeatureSet unoffered = accepted - OfferedFeatures;
         if (!unoffered.IsEmpty)
-            throw new TransportException($"SET_FEATURES accepts {unoffered}, which was not offered: the front-end passes on what the guest accepted from it. Switch the feature off on the device's command line");
+            throw new TransportException($"SET_FEATURES accepts {unoffered}, which was not offered: the front-end passes on what the guest accepted from it. Offer it here, or switch it off on the VMM's device, too (QEMU: event_idx=off and the like)");
 
         // Without the bit there is no SET_VRING_ENABLE: rings are enabled from the start.
         if ((value & VhostUserFeatures.Protocol) == 0)
             _rings.EnableAll();
         _memory.SetLogging((value & VhostUserFeatures.LogAll) != 0);
+        if (accepted.Has(Features.AccessPlatform) != (_memory.Iotlb is not null))
+            SetTranslating(_memory.Iotlb is null);
         bool negotiated = _rings.Negotiate(accepted - new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll)); // before any ring runs with the old ones
         return _rings.Resume() && negotiated;
+    }
+
+    private void SetTranslating(bool on)
+    {
+        if (on && (_protocol & VhostUserOptions.IotlbNeeds) != VhostUserOptions.IotlbNeeds)
+            throw new TransportException($"SET_FEATURES accepts {Features.AccessPlatform} without the protocol features REPLY_ACK and BACKEND_REQ, which translations need");
+        _rings.Pause();
+        _misses.Clear();
+        _memory.SetIotlb(on ? new Iotlb(IotlbMessages.MaxEntries, _misses.Ask) : null);
     }
 
     private void SetProtocolFeatures(ProtocolFeatures features)
@@ -163,16 +195,22 @@ internal sealed class BackEndSession : IDisposable
         ProtocolFeatures unoffered = features & ~_offeredProtocol;
         if (unoffered != 0)
             throw new TransportException($"SET_PROTOCOL_FEATURES accepts {unoffered}, which was not offered");
+        ProtocolRules.MustHaveWhatTheyNeed(features);
         _protocol = features;
+        _rings.LeavesInFlight = (features & ProtocolFeatures.GetVringBaseInflight) != 0;
+        _rings.InBand = (features & ProtocolFeatures.InbandNotifications) != 0 ? (request, ring) => _channel?.Notify(request, ring) : null;
+        _memoryMessages.HasGuestAddresses = (features & ProtocolFeatures.GpaAddresses) != 0;
         _recorder.ProtocolFeatures(features);
     }
 
     private void SetBackEndChannel()
     {
+        _misses.Channel = null;
         _channel?.Dispose();
         try
         {
-            _channel = new BackEndChannel(_message.TakeFd());
+            _channel = new BackEndChannel(_message.TakeFd(), _loop);
+            _misses.Channel = _channel;
         }
         catch (LinuxException refused)
         {

@@ -25,8 +25,7 @@ internal sealed class DeviceMessages(IncomingMessage message, DeviceHost host, R
                 GetConfiguration(message.Payload);
                 return true;
             case FrontEndRequest.SetConfig:
-                ConfigHeader header = ReadConfigHeader(message.Payload);
-                return host.WriteConfiguration(header.Offset, message.Payload[ConfigHeader.Bytes..]);
+                return SetConfiguration(message.Payload);
             case FrontEndRequest.SetStatus:
                 SetStatus(message.Read<ulong>());
                 return true;
@@ -55,6 +54,16 @@ internal sealed class DeviceMessages(IncomingMessage message, DeviceHost host, R
         payload[..ConfigHeader.Bytes].CopyTo(reply);
         host.ReadConfiguration(header.Offset, reply[ConfigHeader.Bytes..]);
         message.Reply(reply);
+    }
+
+    /// <summary>A front-end that migrates a machine may write what is read-only to a driver: what its device has here stays as it is.</summary>
+    private bool SetConfiguration(ReadOnlySpan<byte> payload)
+    {
+        ConfigHeader header = ReadConfigHeader(payload);
+        if (header.Flags is not (ConfigHeader.Writable or ConfigHeader.Migration))
+            return false;
+        bool isThere = (ulong)header.Offset + header.Size <= (ulong)host.Traits.ConfigurationSize;
+        return host.WriteConfiguration(header.Offset, payload[ConfigHeader.Bytes..]) || (isThere && header.Flags == ConfigHeader.Migration);
     }
 
     private static ConfigHeader ReadConfigHeader(ReadOnlySpan<byte> payload)

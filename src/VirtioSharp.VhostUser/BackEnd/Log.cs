@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using VirtioSharp.Core.Memory;
 
 namespace VirtioSharp.VhostUser.BackEnd;
 
@@ -32,6 +33,12 @@ internal static partial class Log
     [LoggerMessage(13, LogLevel.Warning, "the ring is kicked but was never written to: the guest's RAM is probably private and nothing will arrive; give QEMU share=on: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0")]
     public static partial void MemoryNotShared(this ILogger log);
 
+    [LoggerMessage(15, LogLevel.Information, "device state {Done}: {Bytes} bytes")]
+    public static partial void StateMoved(this ILogger log, string done, int bytes);
+
+    [LoggerMessage(16, LogLevel.Error, "device state: {Reason}")]
+    public static partial void StateFailed(this ILogger log, string reason);
+
     [LoggerMessage(14, LogLevel.Information, "stopped; the front-end was still connected")]
     public static partial void Stopped(this ILogger log);
 
@@ -46,4 +53,13 @@ internal static partial class Log
 
     [LoggerMessage(12, LogLevel.Error, "a front-end could not be let in, trying again in a second: {Reason}")]
     public static partial void AcceptFailed(this ILogger log, string reason);
+
+    [LoggerMessage(31, LogLevel.Warning, "ring {Ring} waits: I/O address 0x{Address:x} has no translation for {Access}, and {Reason}")]
+    public static partial void Untranslated(this ILogger log, int ring, ulong address, MemoryAccess access, string reason);
+
+    [LoggerMessage(32, LogLevel.Error, "a translation was refused: {Reason}")]
+    public static partial void TranslationRefused(this ILogger log, string reason);
+
+    [LoggerMessage(33, LogLevel.Error, "the front-end's socket for our requests is of no use any more: {Reason}")]
+    public static partial void ChannelBroken(this ILogger log, string reason);
 }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Errors;
+using VirtioSharp.Linux;
 using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.BackEnd;
@@ -8,6 +9,9 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <summary>Obeys the messages about guest memory: all of it at once or region by region, and the log of what is written to it.</summary>
 internal sealed class MemoryMessages(IncomingMessage message, SharedMemory memory, RingSet rings, SessionRecorder recorder, ILogger log)
 {
+    /// <summary>Whether guest addresses stand in for user addresses (GPA_ADDRESSES).</summary>
+    public bool HasGuestAddresses { get; set; }
+
     /// <returns>Whether it could be granted; null when the message is none of these.</returns>
     public bool? Obey()
     {
@@ -47,7 +51,7 @@ internal sealed class MemoryMessages(IncomingMessage message, SharedMemory memor
         try
         {
             for (int i = 0; i < (int)count; i++)
-                slots.Add(MemoryTable.MapRegion(regions[i], message.Fds.Take(i)));
+                slots.Add(Map(regions[i], message.Fds.Take(i)));
             return Replace(slots);
         }
         catch (TransportException)
@@ -59,7 +63,7 @@ internal sealed class MemoryMessages(IncomingMessage message, SharedMemory memor
 
     private bool AddRegion(MemoryRegionPayload region)
     {
-        MemoryTable.Slot slot = MemoryTable.MapRegion(region, message.TakeFd());
+        MemoryTable.Slot slot = Map(region, message.TakeFd());
         try
         {
             return Replace(memory.Table.With(slot));
@@ -71,9 +75,19 @@ internal sealed class MemoryMessages(IncomingMessage message, SharedMemory memor
         }
     }
 
+    private MemoryTable.Slot Map(MemoryRegionPayload region, FileDescriptor file)
+    {
+        if (!HasGuestAddresses || region.UserAddress == region.GuestAddress)
+            return MemoryTable.MapRegion(region, file);
+        file.Dispose();
+        throw new TransportException($"memory region at 0x{region.GuestAddress:x}: user address = 0x{region.UserAddress:x} must be the guest address, too (GPA_ADDRESSES)");
+    }
+
     /// <returns>False when a ring should run now but cannot.</returns>
     private bool Replace(List<MemoryTable.Slot> slots)
     {
+        if (memory.Iotlb is not null)
+            rings.Pause(); // a ring whose translation goes with its region waits for another one
         memory.Replace(slots);
         recorder.MemoryRegions(memory.Table.Count);
         if (!memory.IsSealed && recorder.Fault("MemoryNotSealed"))

@@ -106,6 +106,26 @@ internal sealed class MemoryTable : IDisposable
         return false;
     }
 
+    /// <summary>Finds where the front-end's own addresses lie here, as far as they are in one region.</summary>
+    /// <returns>How many bytes: 0 when the first is not in shared memory.</returns>
+    public ulong TranslateUser(ulong user, ulong length, out nint host)
+    {
+        foreach (Slot slot in _slots)
+        {
+            ulong offset = user - slot.Region.UserAddress;
+            if (user < slot.Region.UserAddress || offset >= slot.Region.Size)
+                continue;
+            host = slot.Mapping.Address + (nint)offset;
+            return Math.Min(length, slot.Region.Size - offset);
+        }
+
+        host = 0;
+        return 0;
+    }
+
+    /// <summary>Whether a place here is in one of the regions.</summary>
+    public bool Holds(nint host) => _slots.Exists(slot => (ulong)(host - slot.Mapping.Address) < slot.Region.Size);
+
     /// <summary>Unmaps everything; the device must have let go of it.</summary>
     public void Dispose()
     {

@@ -28,10 +28,11 @@ internal sealed class RingMessages(IncomingMessage message, RingSet rings)
                 VringAddress address = message.Read<VringAddress>();
                 return rings.Change(Ring, ring => ring.SetAddress(address));
             case FrontEndRequest.SetVringEnable:
-                bool enable = message.Read<VringState>().Num != 0;
-                return rings.Change(Ring, ring => ring.SetEnabled(enable));
+                return rings.Enable(Ring, message.Read<VringState>().Num != 0);
             case FrontEndRequest.SetVringKick:
                 return SetKick(RingOfFd);
+            case FrontEndRequest.VringKick:
+                return Kick(Ring);
             case FrontEndRequest.SetVringCall:
                 RingOfFd.SetCall(message.TakeEventFd());
                 return true;
@@ -54,9 +55,22 @@ internal sealed class RingMessages(IncomingMessage message, RingSet rings)
 
     private bool SetKick(Vring ring)
     {
-        EventFd kick = message.TakeEventFd()
-            ?? throw new TransportException("SET_VRING_KICK without a descriptor asks for polling, which is not implemented here");
-        return rings.Start(ring, kick);
+        EventFd? kick = message.TakeEventFd();
+        return kick is not null || rings.InBand is not null
+            ? rings.Start(ring, kick)
+            : throw new TransportException("SET_VRING_KICK without a descriptor asks for polling, which is not implemented here");
+    }
+
+    /// <summary>In-band, where the first kick starts a ring.</summary>
+    private bool Kick(Vring ring)
+    {
+        uint reserved = message.Read<VringState>().Num;
+        if (reserved != 0)
+            throw new TransportException($"VRING_KICK: num = {reserved} is reserved, 0 is due");
+        if (!ring.IsStarted && !rings.Start(ring, null))
+            return false;
+        ring.Kicked(1);
+        return true;
     }
 
     private void GetInflight()

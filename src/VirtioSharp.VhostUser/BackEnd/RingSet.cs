@@ -1,9 +1,11 @@
 using Microsoft.Extensions.Logging;
 using VirtioSharp.Core.Device;
 using VirtioSharp.Core.Errors;
+using VirtioSharp.Core.Memory;
 using VirtioSharp.Core.Queues;
 using VirtioSharp.Linux;
 using VirtioSharp.Spec;
+using VirtioSharp.VhostUser.Protocol;
 
 namespace VirtioSharp.VhostUser.BackEnd;
 
@@ -17,7 +19,8 @@ internal sealed class RingSet : IDisposable
     private static readonly TimeSpan DoubtFor = TimeSpan.FromSeconds(3);
 
     private readonly DeviceHost _host;
-    private readonly MemoryTable _memory;
+    private readonly SharedMemory _memory;
+    private readonly IotlbMisses _misses;
     private readonly SessionRecorder _recorder;
     private readonly ILogger _log;
     private readonly Vring[] _rings;
@@ -25,10 +28,10 @@ internal sealed class RingSet : IDisposable
     private InflightBuffer? _inflight;
     private bool _isNegotiated;
 
-    public RingSet(DeviceHost host, EventLoop loop, MemoryTable memory, SessionRecorder recorder, ILogger log)
+    public RingSet(DeviceHost host, EventLoop loop, SharedMemory memory, IotlbMisses misses, SessionRecorder recorder, ILogger log)
     {
-        (_host, _memory, _recorder, _log) = (host, memory, recorder, log);
-        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, memory) { KickedInVain = DoubtMemory })];
+        (_host, _memory, _misses, _recorder, _log) = (host, memory, misses, recorder, log);
+        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, memory.Table) { KickedInVain = DoubtMemory })];
         _doubt = loop.CreateTimer(ExplainPrivateMemory);
     }
 
@@ -39,6 +42,23 @@ internal sealed class RingSet : IDisposable
 
     public bool IsPacked => Features.Has(Spec.Features.RingPacked);
 
+    /// <summary>Whether a ring may stop with requests in flight, which stay noted (GET_VRING_BASE_INFLIGHT).</summary>
+    public bool LeavesInFlight { get; set; }
+
+    /// <summary>The way of notifications that have no descriptor: in-band, or null.</summary>
+    public Action<BackEndRequest, int>? InBand
+    {
+        get => _rings[0].InBand;
+        set
+        {
+            foreach (Vring ring in _rings)
+                ring.InBand = value;
+        }
+    }
+
+    /// <summary>Whether every ring is stopped: the device is suspended.</summary>
+    public bool IsSuspended => !_rings.Any(ring => ring.IsStarted);
+
     public Vring this[int index] => _rings[index];
 
     /// <summary>New features. A ring that runs goes on with them from where it stood.</summary>
@@ -47,8 +67,7 @@ internal sealed class RingSet : IDisposable
     {
         if (features != Features)
         {
-            foreach (Vring ring in _rings)
-                ring.Pause();
+            Pause();
             _host.Reset();
             Features = features;
         }
@@ -56,6 +75,28 @@ internal sealed class RingSet : IDisposable
         _isNegotiated = true;
         _recorder.Features(features);
         return RunAll();
+    }
+
+    /// <summary>Takes the device off every ring, until <see cref="RunAll"/>.</summary>
+    public void Pause()
+    {
+        foreach (Vring ring in _rings)
+            ring.Pause();
+    }
+
+    /// <summary>Takes the device off the rings that lie in some memory, or hold requests that do.</summary>
+    public void LetGoOf(MemoryRegion memory)
+    {
+        foreach (Vring ring in _rings)
+            if (ring.IsRunning && _host.IsUsing(ring.Index, memory))
+                ring.Pause();
+    }
+
+    /// <summary>What a ring has waited for is there, or refused.</summary>
+    public void GoOn(int index)
+    {
+        TryRun(_rings[index]);
+        _rings[index].LookSoon();
     }
 
     /// <summary>Enables every ring, for a front-end that has no message for it.</summary>
@@ -67,7 +108,7 @@ internal sealed class RingSet : IDisposable
 
     /// <summary>Starts a ring, or gives one that is started another kick descriptor.</summary>
     /// <returns>False when it should run but cannot.</returns>
-    public bool Start(Vring ring, EventFd kick)
+    public bool Start(Vring ring, EventFd? kick)
     {
         if (!ring.IsStarted)
             _recorder.RingStarts();
@@ -83,14 +124,26 @@ internal sealed class RingSet : IDisposable
         return TryRun(ring);
     }
 
+    /// <summary>Enables or disables a ring. Front-ends disable one before they stop it, so what is in flight may be left already now.</summary>
+    /// <returns>False when it should run but cannot.</returns>
+    public bool Enable(Vring ring, bool enable)
+    {
+        ring.Pause(LeavesInFlight);
+        ring.SetEnabled(enable);
+        return TryRun(ring);
+    }
+
     /// <summary>Stops a ring.</summary>
     /// <returns>Where to go on from.</returns>
     public QueueSnapshot Stop(Vring ring)
     {
-        QueueSnapshot at = ring.Stop();
+        QueueSnapshot at = ring.Stop(LeavesInFlight);
+        _misses.Forget(ring.Index);
+        if (IsSuspended)
+            ForgetTranslations();
 
         // The driver is gone from its last ring: what it broke shall not keep the next one waiting.
-        if ((_host.Status & DeviceStatus.NeedsReset) != 0 && !_rings.Any(other => other.IsStarted))
+        if ((_host.Status & DeviceStatus.NeedsReset) != 0 && IsSuspended)
             _host.Reset();
         return at;
     }
@@ -125,6 +178,7 @@ internal sealed class RingSet : IDisposable
     {
         foreach (Vring ring in _rings)
             ring.Stop();
+        ForgetTranslations();
         _host.Reset();
     }
 
@@ -137,6 +191,7 @@ internal sealed class RingSet : IDisposable
             _inflight?.Forget(ring.Index, IsPacked);
         }
 
+        ForgetTranslations();
         _host.Reset();
     }
 
@@ -180,7 +235,7 @@ internal sealed class RingSet : IDisposable
             return true;
         if (_inflight is not null && !_isNegotiated)
             return true; // what is noted there was noted of rings of one format, which is not known yet
-        if (_memory.Count == 0)
+        if (_memory.Table.Count == 0)
         {
             if (_recorder.Fault("NoMemory"))
                 _log.NoMemory();
@@ -193,19 +248,30 @@ internal sealed class RingSet : IDisposable
             bool goesOn = region is { IsNew: false };
             StartDevice();
             _host.Track(ring.Index, region, ring.Log);
-            ring.Run();
+            ring.Run(isTranslated: _memory.Iotlb is not null);
             if (goesOn)
                 ring.SignalCall(); // whoever died may not have told of the last it completed
             _recorder.RingRuns(ring.Index, ring.Size);
             return true;
         }
-        catch (QueueException refused)
+        catch (UntranslatedException missing) when (_misses.Ask(ring.Index, missing.Address, missing.Access))
+        {
+            return true; // it runs as soon as it can
+        }
+        catch (Exception refused) when (refused is QueueException or UntranslatedException)
         {
             if (_recorder.Fault("RingRefused"))
                 _log.RingRefused(ring.Index, refused.Message);
             ring.SignalError();
             return false;
         }
+    }
+
+    /// <summary>No ring is started. A front-end does not say what becomes of translations that nobody uses (QEMU stops listening to its IOMMU).</summary>
+    private void ForgetTranslations()
+    {
+        _memory.Iotlb?.Clear();
+        _misses.Clear();
     }
 
     /// <summary>A ring is kicked, and nothing is seen in it. QEMU 11 kicks more than once itself, so a moment is given for a request to come.</summary>

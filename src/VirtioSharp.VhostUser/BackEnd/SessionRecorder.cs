@@ -17,6 +17,7 @@ internal sealed class SessionRecorder
     private ProtocolFeatures _protocol;
     private int _ringStarts;
     private int _memoryRegions;
+    private int _iotlbMisses;
 
     public SessionRecorder(DeviceHost host)
     {
@@ -38,6 +39,8 @@ internal sealed class SessionRecorder
 
     public void RingRuns(int queue, int size) => _sizes[queue] = size;
 
+    public void IotlbMiss() => _iotlbMisses++;
+
     public void RingStarts() => _ringStarts++;
 
     /// <returns>True for the first of its kind, which is the one to log.</returns>
@@ -52,7 +55,10 @@ internal sealed class SessionRecorder
         _memoryRegions,
         [.. _host.Traits.Queues.Select((traits, index) => new QueueReport(traits.Name, _sizes[index], _host.Statistics(index).Since(_before[index])))],
         _faults,
-        ended);
+        ended)
+    {
+        IotlbMisses = _iotlbMisses,
+    };
 
     private static int Count(SortedDictionary<string, int> counts, string name)
     {

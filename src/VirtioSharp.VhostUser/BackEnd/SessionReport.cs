@@ -23,7 +23,11 @@ public sealed record SessionReport(
     int MemoryRegions,
     IReadOnlyList<QueueReport> Queues,
     IReadOnlyDictionary<string, int> Faults,
-    string? Ended);
+    string? Ended)
+{
+    /// <summary>How often a translation was asked for, with ACCESS_PLATFORM.</summary>
+    public int IotlbMisses { get; init; }
+}
 
 /// <summary>What one connection saw of one queue.</summary>
 /// <param name="Name">The queue's name.</param>

@@ -20,6 +20,9 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
     /// <summary>Whether all of it, the log included, is safe from being cut short under us.</summary>
     public bool IsSealed => Table.IsSealed && _log?.IsSealed != false;
 
+    /// <summary>What the device sees of memory instead of all of it, behind an IOMMU.</summary>
+    public Iotlb? Iotlb { get; private set; }
+
     private bool IsLogging => _wantsLog && _log is not null;
 
     /// <summary>Puts other regions in force.</summary>
@@ -29,6 +32,13 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
         if (IsLogging)
             MustHoldAll(_log!.Mapping.Length, MemoryTable.LastOf(slots));
         Table.Replace(slots, _ => Apply());
+    }
+
+    /// <summary>From now on the device's addresses are an IOMMU's, or are not any more. No ring may be running.</summary>
+    public void SetIotlb(Iotlb? iotlb)
+    {
+        Iotlb = iotlb;
+        Apply();
     }
 
     /// <summary>SET_LOG_BASE.</summary>
@@ -74,7 +84,14 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
         _logged?.Dispose();
     }
 
-    private void Apply() => host.SetMemory(Table.Map, IsLogging ? new DirtyLog(_log!.Mapping.Address, _log.Mapping.Length, Table.Map, () => _logged?.Signal()) : null);
+    private void Apply()
+    {
+        if (Iotlb is not null)
+            foreach (IotlbEntry entry in Iotlb.Overlapping(0, ulong.MaxValue))
+                if (!Table.Holds(entry.Region.Host))
+                    Iotlb.Remove(entry);
+        host.SetMemory(Table.Map, IsLogging ? new DirtyLog(_log!.Mapping.Address, _log.Mapping.Length, Table.Map, () => _logged?.Signal()) : null, Iotlb);
+    }
 
     private SharedFile Map(LogDescription description, FileDescriptor file)
     {

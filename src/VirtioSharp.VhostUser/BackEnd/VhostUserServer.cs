@@ -44,7 +44,8 @@ public sealed class VhostUserServer : IDisposable
         {
             // Legacy drivers reach a back-end like any other: the front-end hides the transport.
             AllowLegacy = true,
-            RingFeatures = Features.Version1 | Features.IndirectDesc | Features.EventIdx | Features.NotifyOnEmpty | Features.AnyLayout | Features.RingPacked | Features.InOrder,
+            RingFeatures = VhostUserOptions.RingFeatures,
+            WithheldFeatures = _options.WithheldFeatures | ((_options.Withheld & VhostUserOptions.IotlbNeeds) != 0 ? Features.AccessPlatform : default),
             Observer = _surroundings,
         })
         {

@@ -36,14 +36,17 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     /// <summary>Whether the device may use it, once it is started.</summary>
     public bool IsEnabled { get; private set; }
 
-    /// <summary>Whether there is a kick descriptor.</summary>
-    public bool IsStarted => _kick is not null;
+    /// <summary>Whether it was started: by a kick descriptor, or in-band.</summary>
+    public bool IsStarted { get; private set; }
 
     /// <summary>Whether the device runs on it.</summary>
     public bool IsRunning { get; private set; }
 
     /// <summary>Where its device area is in the log of dirty pages, if what is written there is to be noted.</summary>
     public GuestAddress? Log => _address is { } address && (address.Flags & VringAddress.LogFlag) != 0 ? new GuestAddress(address.Log) : null;
+
+    /// <summary>The way of its notifications for which it has no descriptor (INBAND_NOTIFICATIONS).</summary>
+    public Action<BackEndRequest, int>? InBand { get; set; }
 
     /// <summary>Called when the ring is kicked again and again and yet was never written to.</summary>
     public Action? KickedInVain { get; set; }
@@ -86,23 +89,29 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     public void SetError(EventFd? error) => Replace(ref _error, error);
 
     /// <summary>Starts the ring. A kick may have come before its descriptor did, so the ring is looked at once in any case.</summary>
-    public void SetKick(EventFd kick)
+    /// <param name="kick">Null when kicks come in-band.</param>
+    public void SetKick(EventFd? kick)
     {
         DropKick();
+        IsStarted = true;
+        if (kick is null)
+            return;
         _kick = kick; // owned from here on, also if it cannot be registered
         _registration = loop.Register(kick.Descriptor, EpollEvents.In, this);
     }
 
     /// <summary>Runs the device on the ring, from where it stands.</summary>
     /// <exception cref="QueueException">The ring cannot be: the message names the field.</exception>
-    public void Run()
+    /// <exception cref="UntranslatedException">It cannot be yet.</exception>
+    /// <param name="isTranslated">Whether its addresses are the IOMMU's, not the front-end's.</param>
+    public void Run(bool isTranslated)
     {
         VringAddress address = _address!.Value;
         var layout = new QueueLayout(
             Size,
-            ToGuest(address.Descriptor, "descriptor"),
-            ToGuest(address.Available, "available"),
-            ToGuest(address.Used, "used"));
+            isTranslated ? new(address.Descriptor) : ToGuest(address.Descriptor, "descriptor"),
+            isTranslated ? new(address.Available) : ToGuest(address.Available, "available"),
+            isTranslated ? new(address.Used) : ToGuest(address.Used, "used"));
         host.EnableQueue(Index, layout, _at);
         IsRunning = _hasRun = true;
         _kicks = 0;
@@ -110,20 +119,22 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     }
 
     /// <summary>Takes the device off the ring, and notes where it stood.</summary>
-    public void Pause()
+    /// <param name="leaveInFlight">Whether what is in flight may stay noted for whoever runs on it next.</param>
+    public void Pause(bool leaveInFlight = false)
     {
         if (!IsRunning)
             return;
-        _at = host.DisableQueue(Index);
+        _at = host.DisableQueue(Index, leaveInFlight);
         IsRunning = false;
     }
 
     /// <summary>Stops the ring.</summary>
     /// <returns>Where to go on from.</returns>
-    public QueueSnapshot Stop()
+    public QueueSnapshot Stop(bool leaveInFlight = false)
     {
-        Pause();
+        Pause(leaveInFlight);
         DropKick();
+        IsStarted = false;
         return _at;
     }
 
@@ -134,14 +145,20 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
         (IsEnabled, _address, _at, Size, _hasRun) = (false, null, default, 0, false);
     }
 
-    public void SignalCall() => _call?.Signal();
+    public void SignalCall() => Signal(_call, BackEndRequest.VringCall);
 
-    public void SignalError() => _error?.Signal();
+    public void SignalError() => Signal(_error, BackEndRequest.VringErr);
 
     /// <summary>A kick.</summary>
     public void OnReady(EpollEvents ready)
     {
         _kick!.TryDrain(out ulong kicks);
+        Kicked(kicks);
+    }
+
+    /// <summary>Kicks have come, by whichever way.</summary>
+    public void Kicked(ulong kicks)
+    {
         if (host.Notify(Index))
             loop.Defer(this);
 
@@ -176,6 +193,14 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     private GuestAddress ToGuest(ulong user, string area) => memory.TryFromUser(user, out GuestAddress guest)
         ? guest
         : throw new QueueException($"ring {Index}: the {area} area at user address 0x{user:x} is not in shared memory");
+
+    private void Signal(EventFd? descriptor, BackEndRequest inBand)
+    {
+        if (descriptor is not null)
+            descriptor.Signal();
+        else
+            InBand?.Invoke(inBand, Index);
+    }
 
     private void DropKick()
     {

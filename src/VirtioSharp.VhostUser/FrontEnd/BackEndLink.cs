@@ -21,6 +21,9 @@ internal sealed class BackEndLink : IDisposable
     /// <summary>Whether the back-end knows protocol features at all, and with them SET_VRING_ENABLE.</summary>
     public bool HasProtocolFeatures => (Offer.Features.Low & VhostUserFeatures.Protocol) != 0;
 
+    /// <summary>Whether an IOMMU is between the back-end and memory.</summary>
+    public bool IsTranslated { get; private set; }
+
     /// <summary>Whether the back-end has been shown the memory for as long as the connection lasts (ADD_MEM_REG).</summary>
     public bool KnowsMemory { get; set; }
 
@@ -28,14 +31,14 @@ internal sealed class BackEndLink : IDisposable
     /// <param name="socket">The connection; owned from here on.</param>
     /// <param name="options">The front-end's.</param>
     /// <param name="accepted">What to accept of what is offered.</param>
-    /// <param name="configurationChanged">Is called when the back-end says so.</param>
+    /// <param name="events">Is told what the back-end asks and says by itself.</param>
     /// <exception cref="VhostUserException">The back-end fails.</exception>
-    public static BackEndLink Open(UnixSocket socket, VhostUserFrontEndOptions options, ProtocolFeatures accepted, Action configurationChanged)
+    public static BackEndLink Open(UnixSocket socket, VhostUserFrontEndOptions options, ProtocolFeatures accepted, BackEndEvents events)
     {
         var link = new BackEndLink(new FrontEndChannel(socket, options.ReplyTimeout, options.Time));
         try
         {
-            link.Agree(accepted, configurationChanged);
+            link.Agree(accepted, events, options.IotlbEntryBytes > 0);
             return link;
         }
         catch
@@ -49,7 +52,7 @@ internal sealed class BackEndLink : IDisposable
 
     /// <summary>The features that the driver accepted, and what keeps rings disabled until they are enabled.</summary>
     public void SetFeatures(FeatureSet accepted) =>
-        Channel.Send(FrontEndRequest.SetFeatures, accepted.Low | (Offer.Features.Low & VhostUserFeatures.Protocol));
+        Channel.Send(FrontEndRequest.SetFeatures, (accepted | (IsTranslated ? Features.AccessPlatform : default)).Low | (Offer.Features.Low & VhostUserFeatures.Protocol));
 
     /// <summary>Returns when the back-end has seen all that was sent, acknowledged or not.</summary>
     public void Barrier()
@@ -60,7 +63,7 @@ internal sealed class BackEndLink : IDisposable
 
     public void Dispose() => Channel.Dispose();
 
-    private void Agree(ProtocolFeatures accepted, Action configurationChanged)
+    private void Agree(ProtocolFeatures accepted, BackEndEvents events, bool translate)
     {
         ulong features = Channel.Ask<ulong>(FrontEndRequest.GetFeatures), protocol = 0;
         int? queues = null;
@@ -68,7 +71,7 @@ internal sealed class BackEndLink : IDisposable
         if ((features & VhostUserFeatures.Protocol) != 0)
         {
             protocol = Channel.Ask<ulong>(FrontEndRequest.GetProtocolFeatures);
-            Protocol = (ProtocolFeatures)protocol & accepted;
+            Protocol = ProtocolRules.WithWhatTheyNeed((ProtocolFeatures)protocol & accepted);
             Channel.Send(FrontEndRequest.SetProtocolFeatures, (ulong)Protocol);
             Channel.Acknowledges = Has(ProtocolFeatures.ReplyAck); // not before: the message itself is never acknowledged
         }
@@ -79,7 +82,8 @@ internal sealed class BackEndLink : IDisposable
             slots = AskSlots();
         Offer = new BackEndOffer(new FeatureSet(features), protocol, queues, slots);
         if (Has(ProtocolFeatures.BackEndReq))
-            Channel.Requests = BackEndRequests.Open(Channel, configurationChanged);
+            Channel.Requests = BackEndRequests.Open(this, events);
+        IsTranslated = translate && Offer.Features.Has(Features.AccessPlatform) && Has(ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq);
         Channel.Send(FrontEndRequest.SetOwner, []);
     }
 

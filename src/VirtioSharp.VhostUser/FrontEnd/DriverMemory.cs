@@ -13,6 +13,7 @@ internal sealed class DriverMemory : IDisposable
 {
     private const string FileName = "virtio-driver";
     private const ulong UserStart = 0x7f00_0000_0000;
+    private const ulong BehindIommu = 0x40_0000_0000; // the guest address behind it, less the driver's
     private static readonly GuestAddress Start = new(0x1_0000_0000);
 
     private readonly FileDescriptor _file;
@@ -37,17 +38,20 @@ internal sealed class DriverMemory : IDisposable
 
     public DmaArena Dma { get; }
 
-    private MemoryRegionPayload Region => new(Start.Value, Dma.Region.Length, UserStart, MmapOffset: 0);
+    /// <summary>The address by which the back-end is told of a ring: the driver's own behind an IOMMU.</summary>
+    public static ulong ToBackEnd(GuestAddress address, BackEndLink link) => link.IsTranslated ? address.Value : ToUser(address, link);
 
-    public static ulong ToUser(GuestAddress address) => address.Value - Start.Value + UserStart;
+    /// <summary>The "user address" that the back-end knows it by.</summary>
+    public static ulong ToUser(GuestAddress address, BackEndLink link) => address.Value - Start.Value + UserStartFor(link);
 
     /// <summary>Tells the back-end. The one message is for a single region, the other for all there are.</summary>
     public void ShowTo(BackEndLink link)
     {
+        var region = new MemoryRegionPayload(GuestStartFor(link), Dma.Region.Length, UserStartFor(link), MmapOffset: 0);
         if (link.Has(ProtocolFeatures.ConfigureMemSlots))
-            link.Channel.Send(FrontEndRequest.AddMemReg, new SingleMemoryRegion(Region), _file);
+            link.Channel.Send(FrontEndRequest.AddMemReg, new SingleMemoryRegion(region), _file);
         else
-            link.Channel.Send(FrontEndRequest.SetMemTable, new TablePayload { Header = new MemoryTableHeader(regions: 1), Region = Region }, _file);
+            link.Channel.Send(FrontEndRequest.SetMemTable, new TablePayload { Header = new MemoryTableHeader(regions: 1), Region = region }, _file);
     }
 
     public void Dispose()
@@ -55,6 +59,10 @@ internal sealed class DriverMemory : IDisposable
         Dma.Dispose();
         _file.Dispose();
     }
+
+    private static ulong GuestStartFor(BackEndLink link) => link.IsTranslated ? Start.Value + BehindIommu : Start.Value;
+
+    private static ulong UserStartFor(BackEndLink link) => link.Has(ProtocolFeatures.GpaAddresses) ? GuestStartFor(link) : UserStart;
 
     private struct TablePayload
     {

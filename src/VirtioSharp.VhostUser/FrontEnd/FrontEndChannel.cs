@@ -23,6 +23,8 @@ internal sealed class FrontEndChannel : IDisposable
     private readonly ReceivedFds _fds = new();
     private BackEndRequests? _requests;
     private VhostUserException? _failed;
+    private int _owed; // answers to IOTLB_MSG
+    private bool _isReceiving;
 
     /// <param name="socket">The connection; owned from here on.</param>
     /// <param name="timeout">The longest to wait for an answer.</param>
@@ -35,6 +37,9 @@ internal sealed class FrontEndChannel : IDisposable
     }
 
     public FileDescriptor Descriptor => _socket.Descriptor;
+
+    /// <summary>Who is at the other end.</summary>
+    public PeerCredentials Peer => _socket.Peer;
 
     /// <summary>Whether every message is acknowledged (REPLY_ACK).</summary>
     public bool Acknowledges { get; set; }
@@ -88,9 +93,23 @@ internal sealed class FrontEndChannel : IDisposable
     /// <param name="sizes">Bytes that the answer may have.</param>
     /// <exception cref="VhostUserException">The back-end fails.</exception>
     public ReadOnlySpan<byte> Ask(FrontEndRequest request, ReadOnlySpan<byte> payload, int maxFds, params ReadOnlySpan<int> sizes)
+        => Ask(request, payload, [], maxFds, sizes);
+
+    /// <summary>As above, with descriptors.</summary>
+    public ReadOnlySpan<byte> Ask(FrontEndRequest request, ReadOnlySpan<byte> payload, ReadOnlySpan<FileDescriptor> fds, int maxFds, params ReadOnlySpan<int> sizes)
     {
-        Transmit(request, MessageFlags.Version1, payload, []);
+        Transmit(request, MessageFlags.Version1, payload, fds);
         return Receive(request, maxFds, sizes);
+    }
+
+    /// <summary>Sends an IOTLB_MSG, which always has an answer: awaited at once, or, while another one is, together with that.</summary>
+    /// <exception cref="VhostUserException">The back-end refuses, or fails.</exception>
+    public void SendIotlb(IotlbPayload payload)
+    {
+        Transmit(FrontEndRequest.IotlbMsg, MessageFlags.Version1, MemoryMarshal.AsBytes(new ReadOnlySpan<IotlbPayload>(in payload)), []);
+        _owed++;
+        if (!_isReceiving)
+            Settle();
     }
 
     /// <summary>The descriptor that came with the last answer, or null.</summary>
@@ -101,6 +120,7 @@ internal sealed class FrontEndChannel : IDisposable
     public void ExpectNothing()
     {
         ThrowIfFailed();
+        Settle();
         int received = Read(FrontEndRequest.None, _reply.AsSpan(0, 1));
         if (received > 0)
             throw Fail(VhostUserFailure.BrokenRules, FrontEndRequest.None, "the back-end sent an answer, and nothing was asked");
@@ -139,6 +159,8 @@ internal sealed class FrontEndChannel : IDisposable
     private void Transmit(FrontEndRequest request, MessageFlags flags, ReadOnlySpan<byte> payload, ReadOnlySpan<FileDescriptor> fds)
     {
         ThrowIfFailed();
+        if (!_isReceiving)
+            Settle();
         Span<byte> message = stackalloc byte[MessageHeader.Bytes + MessageRule.MaxPayload];
         message = MessageHeader.Compose(message, (uint)request, flags, payload);
         try
@@ -155,12 +177,34 @@ internal sealed class FrontEndChannel : IDisposable
         }
     }
 
-    private ReadOnlySpan<byte> Receive(FrontEndRequest request, int maxFds, params ReadOnlySpan<int> sizes)
+    private ReadOnlySpan<byte> Receive(FrontEndRequest request, int maxFds, params scoped ReadOnlySpan<int> sizes)
+    {
+        bool isOutermost = !_isReceiving;
+        _isReceiving = true;
+        try
+        {
+            return ReceiveInTurn(request, maxFds, sizes);
+        }
+        finally
+        {
+            _isReceiving &= !isOutermost;
+        }
+    }
+
+    private ReadOnlySpan<byte> ReceiveInTurn(FrontEndRequest request, int maxFds, scoped ReadOnlySpan<int> sizes)
     {
         long start = _time.GetTimestamp();
         _fds.Clear();
         Fill(request, 0, MessageHeader.Bytes, maxFds, start);
         MessageHeader header = MemoryMarshal.Read<MessageHeader>(_reply);
+        while (_owed > 0 && header.Request == (uint)FrontEndRequest.IotlbMsg && request != FrontEndRequest.IotlbMsg)
+        {
+            // The back-end wanted a translation before it could answer.
+            TakeAnswer(header, start);
+            Fill(request, 0, MessageHeader.Bytes, maxFds, start);
+            header = MemoryMarshal.Read<MessageHeader>(_reply);
+        }
+
         if (header.Request != (uint)request)
             throw Distrust(request, $"request = {header.Request} in the answer to {NameOf(request)}, which is {(uint)request}");
         if (header.Flags != (MessageFlags.Version1 | MessageFlags.Reply))
@@ -169,6 +213,32 @@ internal sealed class FrontEndChannel : IDisposable
             throw Distrust(request, $"size = 0x{header.Size:x} of the answer to {NameOf(request)}: it has {string.Join(" or ", sizes.ToArray())} bytes");
         Fill(request, MessageHeader.Bytes, (int)header.Size, maxFds, start);
         return _reply.AsSpan(MessageHeader.Bytes, (int)header.Size);
+    }
+
+    /// <summary>Awaits the answers that are owed to IOTLB_MSGs.</summary>
+    private void Settle()
+    {
+        while (_owed > 0)
+        {
+            _owed--;
+            MustBeGranted(MemoryMarshal.Read<ulong>(Receive(FrontEndRequest.IotlbMsg, maxFds: 0, sizeof(ulong))));
+        }
+    }
+
+    private void TakeAnswer(MessageHeader header, long start)
+    {
+        if (header.Flags != (MessageFlags.Version1 | MessageFlags.Reply) || header.Size != sizeof(ulong))
+            throw Distrust(FrontEndRequest.IotlbMsg, $"flags = 0x{(uint)header.Flags:x}, size = 0x{header.Size:x} of the answer to IOTLB_MSG: REPLY with 8 bytes was due");
+        Fill(FrontEndRequest.IotlbMsg, MessageHeader.Bytes, sizeof(ulong), maxFds: 0, start);
+        _owed--;
+        MustBeGranted(MemoryMarshal.Read<ulong>(_reply.AsSpan(MessageHeader.Bytes)));
+    }
+
+    /// <summary>A translation is no wish: who refuses it can do nothing with what it belongs to.</summary>
+    private void MustBeGranted(ulong answer)
+    {
+        if (answer != 0)
+            throw Fail(VhostUserFailure.Refused, FrontEndRequest.IotlbMsg, $"the back-end refused IOTLB_MSG: it answered {answer}");
     }
 
     private void Fill(FrontEndRequest request, int from, int count, int maxFds, long start)

@@ -7,6 +7,10 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 /// <summary>One of the driver's queues as its back-end is told of it: place, position, and three eventfds that last as long as the front-end.</summary>
 internal sealed class FrontEndRing : IDisposable
 {
+    private readonly PollSet _callOnly = new(1); // for a thread that waits for this ring alone
+
+    public FrontEndRing() => _callOnly.Set(0, Call.Descriptor);
+
     /// <summary>Available buffer notifications.</summary>
     public EventFd Kick { get; } = EventFd.Create();
 
@@ -25,7 +29,7 @@ internal sealed class FrontEndRing : IDisposable
     /// <summary>Whether the back-end may use it.</summary>
     public bool IsStarted { get; private set; }
 
-    /// <summary>Starts it: it is the kick descriptor that does.</summary>
+    /// <summary>Starts it: it is the kick descriptor that does, or the first kick in-band.</summary>
     public void Start(BackEndLink link, int index, QueueSnapshot at, bool isPacked)
     {
         FrontEndChannel channel = link.Channel;
@@ -35,14 +39,23 @@ internal sealed class FrontEndRing : IDisposable
         channel.Send(FrontEndRequest.SetVringAddr, new VringAddress(
             (uint)index,
             flags: 0,
-            DriverMemory.ToUser(layout.DescriptorArea),
-            DriverMemory.ToUser(layout.DeviceArea),
-            DriverMemory.ToUser(layout.DriverArea),
+            DriverMemory.ToBackEnd(layout.DescriptorArea, link),
+            DriverMemory.ToBackEnd(layout.DeviceArea, link),
+            DriverMemory.ToBackEnd(layout.DriverArea, link),
             log: 0));
-        channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
-        channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
-        IsStarted = true; // perhaps even if it refuses the kick
-        channel.Send(FrontEndRequest.SetVringKick, (ulong)index, Kick.Descriptor);
+        if (link.Has(ProtocolFeatures.InbandNotifications))
+        {
+            IsStarted = true;
+            channel.Send(FrontEndRequest.VringKick, new VringState((uint)index, 0));
+        }
+        else
+        {
+            channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
+            channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
+            IsStarted = true; // perhaps even if it refuses the kick
+            channel.Send(FrontEndRequest.SetVringKick, (ulong)index, Kick.Descriptor);
+        }
+
         if (link.HasProtocolFeatures)
             channel.Send(FrontEndRequest.SetVringEnable, new VringState((uint)index, 1));
     }
@@ -60,11 +73,16 @@ internal sealed class FrontEndRing : IDisposable
         IsStarted = false;
     }
 
+    /// <summary>Waits for a used buffer notification and takes it.</summary>
+    /// <returns>False when the time ran out.</returns>
+    public bool WaitForCall(TimeSpan timeout) => _callOnly.Wait(timeout) > 0 && Call.TryDrain(out _);
+
     /// <summary>The driver has reset its device: it will lay the queue out again.</summary>
     public void Forget() => (IsStarted, Layout, Queue) = (false, null, null);
 
     public void Dispose()
     {
+        _callOnly.Dispose();
         Kick.Dispose();
         Call.Dispose();
         Error.Dispose();

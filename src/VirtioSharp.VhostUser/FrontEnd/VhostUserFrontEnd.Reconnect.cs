@@ -57,8 +57,10 @@ public sealed partial class VhostUserFrontEnd
     private TResult Call<T, TResult>(Func<BackEndLink, T, TResult> question, T what)
     {
         long start = Time.GetTimestamp();
-        while (true)
+        for (int deaths = 0; ; deaths++)
         {
+            if (deaths > 1)
+                Thread.Sleep(TryAgainAfter * Math.Min(deaths, 50)); // not one after the other as fast as they can be started
             if (_lost is not null)
                 TryReconnect(Timeout.InfiniteTimeSpan);
             try
@@ -119,7 +121,7 @@ public sealed partial class VhostUserFrontEnd
     private void Reconnect()
     {
         UnixSocket connection = ConnectTo(_path!, timeout: TimeSpan.Zero); // whoever tries again waits
-        BackEndLink link = BackEndLink.Open(connection, _options, _link.Protocol, OnConfigurationChanged);
+        BackEndLink link = BackEndLink.Open(connection, _options, _link.Protocol, _events);
         try
         {
             RequireTheSame(link);
@@ -131,14 +133,25 @@ public sealed partial class VhostUserFrontEnd
             throw;
         }
 
+        Adopt(link);
+    }
+
+    /// <summary>From now on this is the back-end.</summary>
+    private void Adopt(BackEndLink link)
+    {
         (_link, _lost) = (link, null);
         Watch(link);
         OnConfigurationChanged(); // it may have, meanwhile
-        foreach (FrontEndRing? ring in _rings)
+        WakeBothEnds();
+    }
+
+    private void WakeBothEnds()
+    {
+        for (int i = 0; i < _rings.Length; i++)
         {
-            if (ring is not { IsStarted: true })
+            if (_rings[i] is not { IsStarted: true } ring)
                 continue;
-            ring.Kick.Signal(); // the one who took the last kicks is dead
+            Kick(i, ring); // the one who took the last kicks is dead
             ring.Call.Signal(); // and so is the one who had used and not said so yet
         }
     }
@@ -147,6 +160,8 @@ public sealed partial class VhostUserFrontEnd
     {
         if (!link.Offer.Features.Has(_accepted ?? default) || link.HasProtocolFeatures != _link.HasProtocolFeatures)
             throw Other(FrontEndRequest.GetFeatures, $"offers {link.Offer.Features}, and the driver uses {_accepted}");
+        if (link.IsTranslated != _link.IsTranslated)
+            throw Other(FrontEndRequest.GetFeatures, $"offers {link.Offer.Features}, and {Features.AccessPlatform} is in use");
         if (link.Protocol != _link.Protocol)
             throw Other(FrontEndRequest.GetProtocolFeatures, $"has no protocol feature {_link.Protocol & ~link.Protocol}");
         if (link.Offer.Queues < _rings.Length)

@@ -19,6 +19,8 @@ public sealed partial class VhostUserFrontEnd
     /// <remarks>When the back-end has closed the connection, it also waits for it to come back, if that is wanted.</remarks>
     public InterruptSource WaitForInterrupt(ReadOnlySpan<InterruptSource> sources, TimeSpan timeout)
     {
+        if (_options.HasThreadPerQueue && sources is [{ IsQueue: true, QueueIndex: var only }])
+            return _rings[only]!.WaitForCall(timeout) ? sources[0] : InterruptSource.None;
         long start = Time.GetTimestamp();
         bool isLimited = timeout >= TimeSpan.Zero && timeout != TimeSpan.MaxValue;
         WatchQueues(sources);

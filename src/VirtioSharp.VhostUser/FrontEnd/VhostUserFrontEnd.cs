@@ -17,15 +17,16 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 public sealed partial class VhostUserFrontEnd : IDriverTransport
 {
     /// <summary>What a driver is not shown: bit 30 is the protocol's, bit 26 is for migration, and an eventfd carries no data.
-    /// A ring cannot be reset alone.</summary>
+    /// A ring cannot be reset alone. An IOMMU is this end's, and the driver's addresses are what it translates.</summary>
     private static readonly FeatureSet Hidden =
-        new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset;
+        new FeatureSet(VhostUserFeatures.Protocol | VhostUserFeatures.LogAll) | Features.NotificationData | Features.NotifyConfigData | Features.RingReset | Features.AccessPlatform;
 
-    private readonly string? _path;
+    private string? _path;
     private readonly VhostUserFrontEndOptions _options;
     private readonly DriverMemory _memory;
     private readonly FrontEndRing?[] _rings;
     private readonly WrittenConfiguration _written = new();
+    private readonly BackEndEvents _events;
     private BackEndLink _link;
     private KeptInflightBuffer? _inflight;
     private bool _askedInflight; // since the last reset; that it needs none is an answer, too
@@ -46,7 +47,9 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private VhostUserFrontEnd(UnixSocket connection, string? path, DeviceId device, VhostUserFrontEndOptions options)
     {
         (_path, _options, DeviceId) = (path, options, device);
-        _link = BackEndLink.Open(connection, options, VhostUserFrontEndOptions.Implemented & ~options.Withheld, OnConfigurationChanged);
+        RequirePowerOfTwo(options.IotlbEntryBytes);
+        _events = new BackEndEvents(OnConfigurationChanged, OnMissed, OnAccessFailed, OnNotified);
+        _link = BackEndLink.Open(connection, options, options.Accepted, _events);
         try
         {
             _memory = new DriverMemory(options.MemoryBytes);
@@ -64,6 +67,10 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
 
     /// <summary>What the back-end said of itself.</summary>
     public BackEndOffer Offer => _link.Offer;
+
+    /// <summary>The back-end's process, as the kernel names it; 0 when it lives outside our pid namespace, or has left.</summary>
+    /// <remarks>It is the process that listened, which need not be the one that serves.</remarks>
+    public int BackEndProcess => _lost is null ? _link.Channel.Peer.ProcessId : 0;
 
     /// <summary>The parts of the protocol that are in use.</summary>
     public ProtocolFeatures Protocol => _link.Protocol;
@@ -179,7 +186,11 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         throw new VhostUserException(VhostUserFailure.Lacking, FrontEndRequest.None, $"queue {index} cannot be reset alone over vhost-user");
 
     /// <inheritdoc/>
-    public void Notify(QueueNotification notification) => _rings[notification.Queue]?.Kick.Signal();
+    public void Notify(QueueNotification notification)
+    {
+        if (_rings[notification.Queue] is { } ring)
+            Kick(notification.Queue, ring);
+    }
 
     /// <summary>Takes the rings back if the back-end still answers, and leaves.</summary>
     public void Dispose()
@@ -265,6 +276,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
             if (_lost is null)
             {
                 StopRings(_link);
+                InvalidateTranslations();
                 if (_link.Has(ProtocolFeatures.ResetDevice))
                     _link.Channel.Send(FrontEndRequest.ResetDevice, []);
                 SetStatus(_link, DeviceStatus.Reset);
@@ -298,6 +310,24 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private static int EndOf(uint offset, int length) => offset <= MessageRule.MaxConfigBytes && length <= MessageRule.MaxConfigBytes - (int)offset
         ? (int)offset + length
         : throw new VhostUserException(VhostUserFailure.Lacking, FrontEndRequest.GetConfig, $"{length} bytes at {offset} of configuration space: vhost-user reaches {MessageRule.MaxConfigBytes}");
+
+    /// <summary>Over eventfds, or by a message, which the back-end has seen when this returns.</summary>
+    private void Kick(int index, FrontEndRing ring)
+    {
+        if (!_link.Has(ProtocolFeatures.InbandNotifications))
+            ring.Kick.Signal();
+        else if (ring.IsStarted && _lost is null) // otherwise it is kicked when it starts
+            Tell(static (link, index) => link.Channel.Send(FrontEndRequest.VringKick, new VringState((uint)index, 0)), index);
+    }
+
+    /// <summary>What the back-end says in-band is kept where an eventfd would have kept it.</summary>
+    private bool OnNotified(BackEndRequest request, uint index)
+    {
+        if (index >= (uint)_rings.Length || _rings[index] is not { } ring)
+            return false;
+        (request == BackEndRequest.VringCall ? ring.Call : ring.Error).Signal();
+        return true;
+    }
 
     private void OnConfigurationChanged() => _configurationChanges++;
 }

@@ -9,4 +9,8 @@ public enum BackEndRequest : uint
     IotlbMsg = 1,
     /// <summary>Configuration space has changed.</summary>
     ConfigChange = 2,
+    /// <summary>Buffers of a ring were used (INBAND_NOTIFICATIONS).</summary>
+    VringCall = 4,
+    /// <summary>A ring cannot go on (INBAND_NOTIFICATIONS).</summary>
+    VringErr = 5,
 }

@@ -62,9 +62,11 @@ internal sealed record MessageRule(MessageFacts Facts, int MinSize, int MaxSize,
         Add(FrontEndRequest.GetQueueNum);
         Add(FrontEndRequest.SetVringEnable, State);
         Add(FrontEndRequest.SetBackEndReqFd, fds: 1);
+        Add(FrontEndRequest.IotlbMsg, IotlbPayload.Bytes);
         Add(FrontEndRequest.GetConfig, ConfigHeader.Bytes, MaxPayload);
         Add(FrontEndRequest.SetConfig, ConfigHeader.Bytes, MaxPayload);
         Add(FrontEndRequest.ResetDevice);
+        Add(FrontEndRequest.VringKick, State);
         Add(FrontEndRequest.GetMaxMemSlots);
         Add(FrontEndRequest.AddMemReg, 8 + Region, fds: 1);
         // A front-end may send the region's descriptor along when it removes it; it is closed.
@@ -73,6 +75,8 @@ internal sealed record MessageRule(MessageFacts Facts, int MinSize, int MaxSize,
         Add(FrontEndRequest.SetInflightFd, InflightDescription.Bytes, fds: 1);
         Add(FrontEndRequest.SetStatus, U64);
         Add(FrontEndRequest.GetStatus);
+        Add(FrontEndRequest.SetDeviceStateFd, DeviceStateTransfer.Bytes, fds: 1);
+        Add(FrontEndRequest.CheckDeviceState);
         return rules;
     }
 }

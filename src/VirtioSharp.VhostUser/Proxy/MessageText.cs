@@ -27,7 +27,12 @@ internal static class MessageText
             return [];
         if (isReply)
             return payload.Length == 8 ? [Acknowledgement(U64(payload))] : [Hex(payload)];
-        return (BackEndRequest)request == BackEndRequest.IotlbMsg && payload.Length == 32 ? Iotlb(payload) : [Hex(payload)];
+        return ((BackEndRequest)request, payload.Length) switch
+        {
+            (BackEndRequest.IotlbMsg, 32) => Iotlb(payload),
+            (BackEndRequest.VringCall or BackEndRequest.VringErr, 8) => [Line($"ring {U32(payload)}")],
+            _ => [Hex(payload)],
+        };
     }
 
     private static List<string>? Request(FrontEndRequest request, ReadOnlySpan<byte> payload) => (request, payload.Length) switch
@@ -65,6 +70,7 @@ internal static class MessageText
         (FrontEndRequest.GetConfig, >= 12) => Configuration(payload, withBytes: true),
         (FrontEndRequest.GetInflightFd, >= 20) => [Inflight(payload)],
         (FrontEndRequest.GetStatus, 8) => [$"status = {(DeviceStatus)U64(payload)}"],
+        (FrontEndRequest.SetDeviceStateFd, 8) => [$"{Acknowledgement(U64(payload) & DeviceStateTransfer.Error)}{((U64(payload) & DeviceStateTransfer.NoFd) != 0 ? ", over the front-end's pipe" : "")}"],
         (_, 8) => [Acknowledgement(U64(payload))],
         _ => null,
     };
@@ -128,7 +134,12 @@ internal static class MessageText
     {
         string permission = payload[24] switch { 1 => "read", 2 => "write", 3 => "read and write", var other => $"permission {other}" };
         string type = payload[25] switch { 1 => "miss", 2 => "update", 3 => "invalidate", 4 => "access failure", var other => $"type {other}" };
-        return [Line($"{type}: iova 0x{U64(payload):x}, {Bytes(U64(payload[8..]))}, user 0x{U64(payload[16..]):x}, {permission}")];
+        return payload[25] switch
+        {
+            1 or 4 => [Line($"{type}: iova 0x{U64(payload):x}, {permission}")],
+            3 => [Line($"{type}: iova 0x{U64(payload):x}, {Bytes(U64(payload[8..]))}")],
+            _ => [Line($"{type}: iova 0x{U64(payload):x}, {Bytes(U64(payload[8..]))}, user 0x{U64(payload[16..]):x}, {permission}")],
+        };
     }
 
     private static string Acknowledgement(ulong value) => value == 0 ? "done" : Line($"refused ({value})");

@@ -44,7 +44,7 @@ public sealed unsafe class GuestMemoryTests
             {
                 ulong address = (ulong)random.Next(AddressModel.Bytes + 8);
                 uint length = (uint)random.Next(1, 64);
-                uint piece = memory.TranslatePiece(address, length, out byte* host);
+                uint piece = memory.TranslatePiece(address, length, MemoryAccess.Read, out byte* host);
                 uint expected = length;
                 while (expected > 0 && model.HostOf(address, expected) == 0)
                     expected--;
@@ -77,7 +77,7 @@ public sealed unsafe class GuestMemoryTests
 
         Assert.True(memory.TryTranslate(ulong.MaxValue, 1, out _));
         Assert.False(memory.TryTranslate(ulong.MaxValue, 2, out _));
-        Assert.Equal(1u, memory.TranslatePiece(ulong.MaxValue, uint.MaxValue, out _));
+        Assert.Equal(1u, memory.TranslatePiece(ulong.MaxValue, uint.MaxValue, MemoryAccess.Read, out _));
     }
 
     [Fact]
@@ -100,7 +100,7 @@ public sealed unsafe class GuestMemoryTests
 
         Assert.False(memory.TryTranslate(0, 1, out _));
         Assert.False(memory.TryTranslate(0, 0, out _));
-        Assert.Equal(0u, memory.TranslatePiece(0, 1, out _));
+        Assert.Equal(0u, memory.TranslatePiece(0, 1, MemoryAccess.Read, out _));
     }
 
     [Fact]

@@ -65,7 +65,11 @@ internal sealed class ScriptedDevice : VirtioDevice
         destination.Fill((byte)(0xC0 + offset));
     }
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source) => Configuration?.Invoke();
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    {
+        Configuration?.Invoke();
+        return true;
+    }
 
     private void Fill(scoped ref DeviceChain chain)
     {

@@ -100,10 +100,12 @@ internal sealed class MemoryDisk : VirtioDevice
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<BlockConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
-        if (offset == BlockConfigurationOffset.Writeback)
-            _space = _space with { Writeback = source[0] };
+        if (offset != BlockConfigurationOffset.Writeback)
+            return false;
+        _space = _space with { Writeback = source[0] };
+        return true;
     }
 
     private void Serve(int queue, scoped ref DeviceChain chain)

@@ -112,13 +112,14 @@ internal sealed class TestBalloon : VirtioDevice
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<BalloonConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
         // A legacy driver writes byte by byte.
         if (offset / 4 is BalloonConfiguration.ActualOffset / 4 or BalloonConfiguration.PoisonOffset / 4)
             source.CopyTo(MemoryMarshal.AsBytes(new Span<BalloonConfiguration>(ref _space))[offset..]);
         else
             Violations++;
+        return true;
     }
 
     private void Change(BalloonConfiguration space)

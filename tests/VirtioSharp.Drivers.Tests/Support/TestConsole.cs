@@ -106,10 +106,12 @@ internal sealed class TestConsole : VirtioDevice
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         MemoryMarshal.AsBytes(new ReadOnlySpan<ConsoleConfiguration>(in _space)).Slice(offset, destination.Length).CopyTo(destination);
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
-        if (offset == ConsoleConfiguration.EmergencyWriteOffset)
-            Emergency.Add(source[0]);
+        if (offset != ConsoleConfiguration.EmergencyWriteOffset)
+            return false;
+        Emergency.Add(source[0]);
+        return true;
     }
 
     private int Put(int queue, ReadOnlySpan<byte> bytes)

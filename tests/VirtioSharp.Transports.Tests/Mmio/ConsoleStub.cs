@@ -31,10 +31,11 @@ internal sealed class ConsoleStub : VirtioDevice
         Configuration.AsSpan(offset, destination.Length).CopyTo(destination);
     }
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
     {
         Accesses.Add((offset, source.Length));
         source.CopyTo(Configuration.AsSpan(offset));
+        return true;
     }
 
     public void Change() => Services.ConfigurationChanged();

@@ -171,7 +171,7 @@ public sealed class HostileBackEndTests
     [InlineData(2u, 0u, 0, "flags = 0x0 of the back-end's request 2")]
     [InlineData(2u, 2u, 0, "flags = 0x2 of the back-end's request 2")]
     [InlineData(2u, 5u, 0, "flags = 0x5 of the back-end's request 2")]
-    [InlineData(2u, 1u, 8, "size = 8 of the back-end's CONFIG_CHANGE: it has 0 bytes")]
+    [InlineData(2u, 1u, 8, "size = 8 of the back-end's BACKEND_CONFIG_CHANGE_MSG: it has 0 bytes")]
     [InlineData(0x20202020u, 0x20202020u, 200, "flags = 0x20202020 of the back-end's request 538976288")]
     public void A_request_of_the_back_end_that_is_garbage(uint request, uint flags, int bytes, string expected) => AssertRefused(
         VhostUserFailure.BrokenRules, expected, _ => { }, (frontEnd, peer) => Wait(frontEnd, peer, request, flags, new byte[bytes]));

@@ -40,10 +40,10 @@ internal sealed unsafe class GuestRing : IDisposable
     public EventFd Error { get; } = EventFd.Create();
 
     /// <summary>Guest address of the buffers: 64 KiB.</summary>
-    public ulong Buffer => _ram.Start + _offset + Buffers;
+    public ulong Buffer => Place + Buffers;
 
     /// <summary>Guest address of the indirect table.</summary>
-    public ulong IndirectTable => _ram.Start + _offset + Table;
+    public ulong IndirectTable => Place + Table;
 
     public ulong UserDescriptors => User(0);
 
@@ -68,7 +68,15 @@ internal sealed unsafe class GuestRing : IDisposable
         set => Volatile.Write(ref Word(Used + SplitLayout.IndexOffset), value);
     }
 
-    public byte[] AddressPayload => Wire.Address(Index, UserDescriptors, UserUsed, UserAvailable, UsedLog);
+    public byte[] AddressPayload => IoAddress is { } io
+        ? Wire.Address(Index, io, io + Used, io + Available, UsedLog)
+        : Wire.Address(Index, UserDescriptors, UserUsed, UserAvailable, UsedLog);
+
+    /// <summary>SET_VRING_ADDR in guest addresses.</summary>
+    public byte[] GuestAddressPayload => Wire.Address(Index, Place, Place + Used, Place + Available, UsedLog);
+
+    /// <summary>Where the ring starts for its device, behind an IOMMU.</summary>
+    public ulong? IoAddress { get; set; }
 
     /// <summary>Where the used ring is logged, if it is.</summary>
     public ulong? UsedLog { get; set; }
@@ -148,6 +156,8 @@ internal sealed unsafe class GuestRing : IDisposable
         Call.Dispose();
         Error.Dispose();
     }
+
+    private ulong Place => IoAddress ?? _ram.Start + _offset;
 
     private ulong User(ulong area) => _ram.ToUser(_ram.Start + _offset + area);
 

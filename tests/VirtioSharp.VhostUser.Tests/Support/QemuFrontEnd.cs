@@ -14,13 +14,16 @@ internal abstract class QemuFrontEnd(FrontEnd frontEnd) : IDisposable
 
     protected ProtocolFeatures Protocol { get; private set; }
 
+    /// <summary>The protocol features that it accepts.</summary>
+    protected abstract ProtocolFeatures Known { get; }
+
     public static QemuFrontEnd Of(string version, FrontEnd frontEnd) => version == "7.2" ? new Qemu72(frontEnd) : new Qemu111(frontEnd);
 
     /// <summary>From the connection to the moment when a guest may start.</summary>
     public void Begin(params GuestRing[] rings)
     {
         FrontEnd.AskU64(FrontEndRequest.GetFeatures);
-        Protocol = (ProtocolFeatures)FrontEnd.AskU64(FrontEndRequest.GetProtocolFeatures); // it accepts whatever is offered
+        Protocol = (ProtocolFeatures)FrontEnd.AskU64(FrontEndRequest.GetProtocolFeatures) & Known; // it accepts whatever is offered of what it has heard of
         FrontEnd.Send(FrontEndRequest.SetProtocolFeatures, Wire.U64((ulong)Protocol));
         if (Has(ProtocolFeatures.Mq))
             Assert.Equal((ulong)rings.Length, FrontEnd.AskU64(FrontEndRequest.GetQueueNum));
@@ -54,10 +57,12 @@ internal abstract class QemuFrontEnd(FrontEnd frontEnd) : IDisposable
 
     protected void ShareMemory(GuestRam[] rams)
     {
+        Wire.Region[] regions = [.. rams.Select(ram => Has(ProtocolFeatures.GpaAddresses) ? ram.Region with { UserAddress = ram.Start } : ram.Region)];
         if (Has(ProtocolFeatures.ConfigureMemSlots))
-            Array.ForEach(rams, FrontEnd.AddMemory);
+            foreach ((Wire.Region region, GuestRam ram) in regions.Zip(rams))
+                FrontEnd.Do(FrontEndRequest.AddMemReg, Wire.OneRegion(region), ram.File);
         else if (rams.Length > 0)
-            FrontEnd.SetMemoryTable(rams);
+            FrontEnd.Do(FrontEndRequest.SetMemTable, Wire.Table((uint)rams.Length, regions), [.. rams.Select(ram => ram.File)]);
     }
 
     protected void SetStatus()
@@ -72,7 +77,7 @@ internal abstract class QemuFrontEnd(FrontEnd frontEnd) : IDisposable
     {
         FrontEnd.Send(FrontEndRequest.SetVringNum, Wire.State(ring.Index, (uint)ring.Size));
         FrontEnd.Send(FrontEndRequest.SetVringBase, Wire.State(ring.Index, at));
-        FrontEnd.Send(FrontEndRequest.SetVringAddr, ring.AddressPayload);
+        FrontEnd.Send(FrontEndRequest.SetVringAddr, Has(ProtocolFeatures.GpaAddresses) ? ring.GuestAddressPayload : ring.AddressPayload);
     }
 
     private static UnixSocket[] PairOfTwo()
@@ -83,6 +88,8 @@ internal abstract class QemuFrontEnd(FrontEnd frontEnd) : IDisposable
 
     private sealed class Qemu72(FrontEnd frontEnd) : QemuFrontEnd(frontEnd)
     {
+        protected override ProtocolFeatures Known => (ProtocolFeatures)((1 << 17) - 1);
+
         public override void Start(GuestRing ring, ulong features, uint at, params GuestRam[] rams)
         {
             FrontEnd.SendCall(ring);
@@ -107,6 +114,9 @@ internal abstract class QemuFrontEnd(FrontEnd frontEnd) : IDisposable
 
     private sealed class Qemu111(FrontEnd frontEnd) : QemuFrontEnd(frontEnd)
     {
+        /// <summary>Its rng does not migrate what is in flight.</summary>
+        protected override ProtocolFeatures Known => (ProtocolFeatures)((1 << 23) - 1) & ~ProtocolFeatures.GetVringBaseInflight;
+
         public override void Start(GuestRing ring, ulong features, uint at, params GuestRam[] rams)
         {
             FrontEnd.Send(FrontEndRequest.SetFeatures, Wire.U64(features));

@@ -30,7 +30,11 @@ internal sealed class ConfigurableDevice(int changesPerRequest = 1) : VirtioDevi
     public override void ReadConfiguration(int offset, Span<byte> destination) =>
         _configuration.AsSpan(offset, destination.Length).CopyTo(destination);
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source) => source.CopyTo(_configuration.AsSpan(offset));
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    {
+        source.CopyTo(_configuration.AsSpan(offset));
+        return true;
+    }
 }
 
 /// <summary>Writes a byte into each buffer it gets, unless told to misbehave.</summary>
@@ -72,7 +76,14 @@ internal sealed class KeepingDevice : VirtioDevice
 
     public override DeviceTraits Traits { get; } = new(DeviceId.Entropy, Features.None, new QueueTraits("kept", 256), new QueueTraits("other", 256));
 
-    public override void OnStopping(int queue) => _kept.Clear();
+    /// <summary>Times it had to let go of what it kept.</summary>
+    public int Stops { get; private set; }
+
+    public override void OnStopping(int queue)
+    {
+        Stops++;
+        _kept.Clear();
+    }
 
     public override void OnChain(int queue, scoped ref DeviceChain chain)
     {

@@ -35,6 +35,10 @@ internal static class Wire
     public static byte[] Table(uint announced, params IEnumerable<Region> regions) =>
         [.. Words(announced, 0), .. regions.SelectMany(region => region.Bytes)];
 
+    /// <summary>An IOTLB_MSG, with the padding that a C compiler adds.</summary>
+    public static byte[] Iotlb(ulong address, ulong size, ulong user, byte permission, byte type) =>
+        [.. U64(address), .. U64(size), .. U64(user), permission, type, 0, 0, 0, 0, 0, 0];
+
     public static byte[] Config(uint offset, uint size, ReadOnlySpan<byte> data, uint flags = 0) =>
         [.. Words(offset, size, flags), .. data];
 

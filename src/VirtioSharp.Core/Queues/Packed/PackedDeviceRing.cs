@@ -232,9 +232,10 @@ internal unsafe struct PackedDeviceRing : IDeviceRing<PackedDeviceRing>
             return;
         }
 
-        if (!memory.TryTranslate(table.Address, table.Length, out byte* host))
+        uint found = memory.TranslatePiece(table.Address, table.Length, MemoryAccess.Read, out byte* host);
+        if (found < table.Length)
         {
-            segments.Fail(ChainFaultKind.AddressUnmapped, table.Address);
+            segments.Fail(memory.FaultOf(table.Address, found, MemoryAccess.Read));
             return;
         }
 

@@ -202,9 +202,10 @@ internal unsafe struct SplitDeviceRing : IDeviceRing<SplitDeviceRing>
         }
 
         // The table must lie in one region: one that straddles two has never been seen, and a copy would be read twice.
-        if (!memory.TryTranslate(table.Address, table.Length, out byte* host))
+        uint found = memory.TranslatePiece(table.Address, table.Length, MemoryAccess.Read, out byte* host);
+        if (found < table.Length)
         {
-            segments.Fail(ChainFaultKind.AddressUnmapped, table.Address);
+            segments.Fail(memory.FaultOf(table.Address, found, MemoryAccess.Read));
             return;
         }
 

@@ -40,7 +40,11 @@ internal sealed class ScriptedFunctionDevice(int maxSize = 64, DeviceId id = Dev
 
     public override void ReadConfiguration(int offset, Span<byte> destination) => Bytes.AsSpan(offset, destination.Length).CopyTo(destination);
 
-    public override void WriteConfiguration(int offset, ReadOnlySpan<byte> source) => source.CopyTo(Bytes.AsSpan(offset));
+    public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+    {
+        source.CopyTo(Bytes.AsSpan(offset));
+        return true;
+    }
 
     /// <summary>Changes the configuration and says so.</summary>
     public void Change(byte value)
