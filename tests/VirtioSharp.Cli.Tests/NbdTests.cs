@@ -265,6 +265,34 @@ public sealed class NbdTests : IDisposable
         Assert.Equal(0, (await vio.EndByAsync(VioProcess.SigTerm)).ExitCode);
     }
 
+    [Fact]
+    public async Task A_driver_that_leaves_with_requests_under_way_while_the_server_is_away_makes_room_for_the_next()
+    {
+        MakeDisk();
+        await using NbdServer server = await NbdServer.NbdkitAsync(Nbd, "file", Disk);
+        await using VioProcess vio = await ServeAsync(Uri, "--num-queues", "2");
+        using (VhostUserFrontEnd frontEnd = Connect())
+        using (var driver = new BlockDriver(frontEnd))
+        {
+            driver.Read(0, new byte[4096]);
+            await server.KillAsync();
+            for (int queue = 0; queue < 2; queue++)
+            {
+                Assert.True(driver.TrySubmit(BlockRequest.Read(0, frontEnd.Dma.Allocate(4096, 4096)), out _, queue));
+                Assert.True(driver.TrySubmit(BlockRequest.Flush(), out _, queue));
+            }
+
+            driver.Kick();
+        }
+
+        await server.StartAgainAsync("file", Disk);
+        using VhostUserFrontEnd next = Connect();
+        using var again = new BlockDriver(next);
+        again.Write(0, Filled(3));
+        again.Flush();
+        Assert.Equal(Filled(3), File.ReadAllBytes(Disk)[..4096]);
+    }
+
     [Theory]
     [InlineData(2, "TLS is not implemented", "nbds://localhost/disk")]
     [InlineData(2, "TLS is not implemented", "nbds+unix:///disk?socket=/x")]

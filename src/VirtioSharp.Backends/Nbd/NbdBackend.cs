@@ -26,7 +26,7 @@ public sealed record NbdBackendOptions
 /// </remarks>
 public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred, INbdAsker
 {
-    private const int HandshakeMilliseconds = 10_000, StopMilliseconds = 10_000, FirstPause = 100, LongestPause = 5_000;
+    private const int HandshakeMilliseconds = 10_000, StopMilliseconds = 5_000, FirstPause = 100, LongestPause = 5_000;
 
     private readonly NbdUri _uri;
     private readonly IReadOnlyList<EndPoint> _addresses;

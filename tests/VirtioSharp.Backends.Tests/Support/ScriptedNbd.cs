@@ -97,6 +97,15 @@ internal sealed class ScriptedNbd : IDisposable
         public void Chunk(ulong cookie, ushort flags, ushort type, byte[] body) =>
             Send([.. Big(0x668e33efu), .. Big(flags), .. Big(type), .. Big(cookie), .. Big((uint)body.Length), .. body]);
 
+        /// <summary>Answers one request well.</summary>
+        public void Answer(ulong cookie, ushort type, ulong offset, uint length, bool structured)
+        {
+            if (structured && type == 0)
+                Chunk(cookie, 1, 1, [.. Big(offset), .. Sevens((int)length)]);
+            else
+                Simple(cookie, 0, type == 0 ? Sevens((int)length) : null);
+        }
+
         /// <summary>Answers every request well, reads with sevens, until the client leaves.</summary>
         public void Serve()
         {
