@@ -19,6 +19,7 @@ public static class CheckList
         new("Configuration, status, channel", Configuration.All),
         new("Sessions", Sessions.All),
         new("In-flight tracking and logging", Recovery.All),
+        new("Behind an IOMMU", Translation.All),
         new("Device state", DeviceStates.All),
         new("Guest addresses, in-band notifications, suspended requests", Extensions.All),
         new("Disks", Disks.All),

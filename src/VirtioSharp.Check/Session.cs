@@ -102,6 +102,12 @@ internal sealed class Session(Bench bench, FrontEnd front, GuestRegion ram, Driv
     /// <summary>Memory for the next request.</summary>
     public ulong NextRoom() => ring.Buffers + DeviceRequests.Room * (ulong)(_slot++ % 60);
 
+    /// <summary>Writes a good request into guest memory.</summary>
+    public Segment[] Prepare(ulong at) => Requests.Prepare(ram, at);
+
+    /// <summary>Checks a good request's answer.</summary>
+    public void Verify(ulong at, Used used) => Requests.Verify(ram, at, used.Length);
+
     /// <summary>Good requests, one after the other.</summary>
     public void Serve(int times = 1)
     {

@@ -185,6 +185,49 @@ public sealed class FileBackendTests : IDisposable
     }
 
     [Fact]
+    public void After_a_stable_write_that_failed_no_flush_succeeds_and_other_writes_do()
+    {
+        using var disk = new FileDisk(Path);
+        DmaBuffer buffer = disk.Dma.Allocate(4096);
+        disk.Driver.SetWriteback(false);
+
+        using (OtherFile.ReadOnly(disk.File.Descriptor.Number, Path))
+            Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Write(0, buffer)));
+
+        Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Flush()));
+        Assert.Equal(BlockOutcome.Done, disk.Ask(BlockRequest.Write(0, buffer)));
+    }
+
+    [Fact]
+    public void A_volatile_write_that_failed_is_not_a_flush_that_failed()
+    {
+        using var disk = new FileDisk(Path);
+        DmaBuffer buffer = disk.Dma.Allocate(4096);
+
+        using (OtherFile.ReadOnly(disk.File.Descriptor.Number, Path))
+            Assert.Equal(BlockOutcome.IoError, disk.Ask(BlockRequest.Write(0, buffer)));
+
+        Assert.Equal(BlockOutcome.Done, disk.Ask(BlockRequest.Flush()));
+    }
+
+    [Fact]
+    public void A_file_that_is_made_shorter_or_longer_by_its_device_is_seen_by_the_driver()
+    {
+        using var disk = new FileDisk(Path);
+
+        disk.Device.Resize(Bytes / 2);
+        disk.Driver.CheckConfiguration();
+        Assert.Equal((ulong)Bytes / 2 / 512, disk.Driver.Capacity);
+        disk.Device.Resize(Bytes);
+        disk.Driver.CheckConfiguration();
+        byte[] read = new byte[4096];
+        disk.Driver.Read(Bytes / 512 - 8, read);
+
+        Assert.Equal(new byte[4096], read);
+        Assert.Throws<ArgumentException>(() => disk.Device.Resize(1000));
+    }
+
+    [Fact]
     public void Past_the_page_cache_a_flush_that_failed_is_tried_again()
     {
         using var disk = new FileDisk(Path, direct: true);

@@ -203,6 +203,21 @@ public sealed class NbdBackendTests : IDisposable
     }
 
     [Fact]
+    public void Of_flushes_at_once_one_is_with_the_server_and_its_failure_is_that_of_the_others()
+    {
+        Open(peer =>
+        {
+            peer.Enter();
+            peer.Simple(peer.Request().Cookie, 5);
+            peer.Serve(); // would answer the others well
+        });
+        for (int i = 0; i < 3; i++)
+            Assert.True(Driver.TrySubmit(BlockRequest.Flush(), out _));
+
+        Assert.All(WaitForAll(3), result => Assert.False(result.IsDone));
+    }
+
+    [Fact]
     public void A_request_that_nobody_answers_fails_when_its_time_is_up()
     {
         Open(new NbdBackendOptions { Timeout = TimeSpan.FromMilliseconds(100) }, peer =>
@@ -316,6 +331,7 @@ public sealed class NbdBackendTests : IDisposable
         {
             case "unknown export":
                 peer.Reply(7, 1u << 31 | 6, Text("\x1bwho?\n"));
+                peer.Option(2); // the client takes its leave
                 break;
             case "tls":
                 peer.Reply(7, 1u << 31 | 5);

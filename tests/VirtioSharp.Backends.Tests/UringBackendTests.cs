@@ -146,6 +146,47 @@ public sealed class UringBackendTests : IDisposable
         Assert.True(Ask(BlockRequest.Read(0, _transport!.Dma.Allocate(BlockBytes, BlockBytes))));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Of_flushes_at_once_one_is_with_the_kernel_and_its_failure_is_that_of_the_others(bool fails)
+    {
+        Open(direct: false);
+        for (int i = 0; i < 5; i++)
+            Assert.True(Driver.TrySubmit(BlockRequest.Flush(), out _));
+        Driver.Kick();
+        Assert.Equal(1, _backend!.InFlight);
+
+        if (fails)
+        {
+            using (OtherFile.Pipe(_file!.Descriptor.Number))
+                _backend.Pump(wait: true); // only the first one meets it
+        }
+
+        Assert.All(WaitForAll(5), result => Assert.Equal(!fails, result.IsDone));
+        Assert.Equal(0, _backend.InFlight);
+    }
+
+    [Fact]
+    public void A_flush_is_not_answered_before_the_stable_writes_beside_it_and_fails_with_them()
+    {
+        Open(direct: false);
+        DmaBuffer buffer = _transport!.Dma.Allocate(BlockBytes, BlockBytes);
+        Driver.SetWriteback(false);
+        Assert.True(Driver.TrySubmit(BlockRequest.Write(0, buffer), out _));
+        Assert.True(Driver.TrySubmit(BlockRequest.Flush(), out _));
+        Driver.Kick();
+
+        using (OtherFile.ReadOnly(_file!.Descriptor.Number, Path)) // can be flushed, and not written to
+        {
+            while (_backend!.InFlight > 0)
+                _backend.Pump(wait: true);
+        }
+
+        Assert.All(WaitForAll(2), result => Assert.False(result.IsDone));
+        Assert.False(Ask(BlockRequest.Flush()));
+    }
+
     [Fact]
     public void What_the_ring_will_not_wait_for_is_done_without_it_and_not_tried_for_ever()
     {

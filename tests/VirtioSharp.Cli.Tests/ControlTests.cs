@@ -26,6 +26,7 @@ public sealed class ControlTests : IDisposable
     [Theory]
     [InlineData("sync")]
     [InlineData("io_uring")]
+    [Proves("Configuration change", "vhost-user")]
     public async Task A_disk_is_resized_and_its_driver_knows(string engine)
     {
         await using VioProcess vio = await ServeAsync("--aio", engine);
@@ -123,6 +124,7 @@ public sealed class ControlTests : IDisposable
     {
         Refusals.AssertOneLine(await VioProcess.RunAsync("ctl", "status"), 2, "give --control-path PATH");
         Refusals.AssertOneLine(await VioProcess.RunAsync("ctl", "status", "--control-path", Control), 1, "there is no such socket");
+        Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng", "--socket-path", _directory["s"], "--control-path", ""), 2, "--control-path: the path is empty");
         using (UnixListener.Listen(_directory["mute"]))
         {
             Refusals.AssertOneLine(await VioProcess.RunAsync("serve", "rng", "--socket-path", _directory["s"], "--control-path", _directory["mute"]), 1,

@@ -8,6 +8,7 @@ using VirtioSharp.VhostUser.FrontEnd;
 namespace VirtioSharp.Cli.Tests;
 
 /// <summary>Our driver on <c>vio serve blk --blk-uri</c> in front of real NBD servers, which fail, die and come back.</summary>
+[Proves("Block device", "vhost-user")]
 public sealed class NbdTests : IDisposable
 {
     private const int Blocks = 1024, DiskBytes = Blocks * BlockLoad.BlockBytes;

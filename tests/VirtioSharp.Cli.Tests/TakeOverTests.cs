@@ -44,6 +44,61 @@ public sealed class TakeOverTests : IDisposable
         Assert.Equal((Requests, 0), (here, there.GetProperty("counts").GetProperty("chains").GetInt32()));
     }
 
+    [Theory]
+    [InlineData("split", "sync")]
+    [InlineData("packed", "sync")]
+    [InlineData("split", "io_uring")]
+    [InlineData("packed", "io_uring")]
+    [Proves("GET_VRING_BASE_INFLIGHT", "vhost-user")]
+    [Proves("DEVICE_STATE", "vhost-user")]
+    public async Task A_disk_moves_between_two_daemons_under_load_and_is_what_was_written_to_it(string format, string engine)
+    {
+        const int Blocks = 1024, Moves = 50;
+        string disk = _directory["disk"];
+        await using (FileStream file = File.Create(disk))
+            file.SetLength(Blocks * BlockLoad.BlockBytes);
+        await using VioProcess first = Serve("first"), second = Serve("second");
+        await first.WaitForLogAsync("listening on");
+        await second.WaitForLogAsync("listening on");
+        using VhostUserFrontEnd frontEnd = VhostUserFrontEnd.Connect(_directory["first"], DeviceId.Block, new() { WithheldFeatures = format == "split" ? Features.RingPacked : Features.None });
+        using var driver = new BlockDriver(frontEnd, new() { MaxQueues = 2 });
+        Assert.Equal(format == "packed", driver.NegotiatedFeatures.Has(Features.RingPacked));
+        driver.SetWriteback(false);
+        var load = new BlockLoad(driver, frontEnd.Dma, Blocks, depth: 32, seed: 5);
+
+        for (int move = 0; move < Moves; move++)
+        {
+            int before = load.Done;
+            while (load.Done < before + 20)
+                load.Step();
+            frontEnd.MoveTo(_directory[move % 2 == 0 ? "second" : "first"]);
+        }
+
+        load.Verify();
+        Assert.False(driver.IsWriteback);
+        load.AssertFile(disk);
+        Assert.DoesNotMatch("(?m)^.*(fail|connection closed).*$", first.Errors + second.Errors);
+
+        VioProcess Serve(string socket) => VioProcess.Start(
+            "serve", "blk", "--socket-path", _directory[socket], "--blk-file", disk, "--shared", "--num-queues", "2", "--aio", engine, "--cache", engine == "sync" ? "writeback" : "none");
+    }
+
+    [Fact]
+    [Proves("INBAND_NOTIFICATIONS", "vhost-user")]
+    public async Task A_daemon_that_was_told_to_is_driven_without_eventfds()
+    {
+        await using VioProcess vio = await VioProcess.ServeRngAsync(_directory["rng"], "--with", "InbandNotifications", "--report", _directory["report"]);
+        using (VhostUserFrontEnd frontEnd = VhostUserFrontEnd.Connect(_directory["rng"], DeviceId.Entropy, new() { Added = ProtocolFeatures.InbandNotifications }))
+        using (var driver = new Drivers.Rng.RngDriver(frontEnd))
+            Assert.Equal(100_000, driver.Read(new byte[100_000], TimeSpan.FromSeconds(30)));
+
+        Assert.True(SpinWait.SpinUntil(() => File.Exists(_directory["report"]), TimeSpan.FromSeconds(30)));
+        using JsonDocument report = JsonDocument.Parse(await File.ReadAllTextAsync(_directory["report"], TestContext.Current.CancellationToken));
+        string[] messages = [.. report.RootElement.GetProperty("messages").EnumerateObject().Select(message => message.Name)];
+        Assert.Contains("VRING_KICK", messages);
+        Assert.DoesNotContain(messages, name => name is "SET_VRING_KICK" or "SET_VRING_CALL" or "SET_VRING_ERR");
+    }
+
     /// <summary>Writes, all of them in flight when the device moves.</summary>
     /// <returns>How many were done by the first back-end, and what the second says of its queue.</returns>
     private async Task<(int Here, JsonElement There)> MoveAsync(bool packed, ProtocolFeatures withheld)

@@ -7,6 +7,7 @@ public sealed class AttachmentTests : IDisposable
     private const int Indirect = 28;
     private const int EventIdx = 29;
     private const int Version1 = 32;
+    private const int AccessPlatform = 33;
     private const int RingPacked = 34;
 
     // As much as the guest can show on its console, where there is no disk.
@@ -106,6 +107,20 @@ public sealed class AttachmentTests : IDisposable
         Report report = await AttachAsync(Guest($"vhost-user-rng-pci,{properties}"));
 
         Assert.Equal(Accepted([.. features, Version1, RingPacked]), report.Features);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(",packed=on")]
+    [Proves("ACCESS_PLATFORM (IOTLB)", "QEMU 7.2, Linux guest")]
+    public async Task Behind_an_IOMMU(string properties)
+    {
+        Report report = await AttachAsync(Guests.WithIommu(Guest($"vhost-user-rng-pci{Guests.BehindIommu}{properties}")));
+
+        TestContext.Current.TestOutputHelper?.WriteLine($"{report.IotlbMisses} misses, {report.Messages("IOTLB_MSG")} messages");
+        Assert.Contains(AccessPlatform, report.Features);
+        Assert.True(report.IotlbMisses > 0, "nothing was missed");
+        Assert.True(report.Messages("IOTLB_MSG") > report.IotlbMisses, "nothing was taken back");
     }
 
     [Theory]

@@ -8,6 +8,7 @@ public sealed class BlockTests : IDisposable
 {
     private const int DiskBytes = 8 << 20;
     private const int WrittenBytes = 1 << 20;
+    private const int AccessPlatform = 33;
     private const int RingPacked = 34;
 
     // Every boot writes a mebibyte behind the one before, and reads all of the disk first.
@@ -93,6 +94,30 @@ public sealed class BlockTests : IDisposable
         }
 
         Assert.Equal(_disk, end);
+    }
+
+    [Theory]
+    [InlineData("", 1)]
+    [InlineData(",packed=on", 1)]
+    [InlineData(",num-queues=2", 2)]
+    [Proves("ACCESS_PLATFORM (IOTLB)", "QEMU 7.2, Linux guest")]
+    public async Task Behind_an_IOMMU_too(string properties, int queues)
+    {
+        await using VioProcess vio = await ServeAsync();
+        await using GuestMachine guest = GuestMachine.Start(Guests.WithIommu(Guest(ReadAndWrite, ",disable-legacy=on" + Guests.BehindIommu + properties) with { Processors = queues }));
+
+        IReadOnlyList<GuestEvent> events = await guest.RunToEndAsync(Guests.Patience, Cancel);
+
+        AssertWritten(events, boot: 0);
+        await vio.WaitForLogAsync("front-end left");
+        await vio.EndByAsync(VioProcess.SigTerm);
+        Report report = Report.Read(_directory["report"]);
+        TestContext.Current.TestOutputHelper?.WriteLine($"{report.IotlbMisses} misses, {report.Messages("IOTLB_MSG")} messages");
+        Assert.Contains(AccessPlatform, report.Features);
+        Assert.True(report.IotlbMisses > DiskBytes / 4096, $"{report.IotlbMisses} misses"); // each page that was read, at the least
+        Assert.True(report.Messages("IOTLB_MSG") > report.IotlbMisses, "nothing was taken back");
+        Assert.Empty(report.Faults);
+        Assert.Null(report.Ended);
     }
 
     [Theory]

@@ -20,6 +20,16 @@ internal static class Guests
         Devices = ["-chardev", $"socket,id=c0,path={socketPath}", "-device", $"{device},chardev=c0"],
     };
 
+    /// <summary>The properties of a device whose memory accesses an IOMMU translates. One with a legacy interface must be without.</summary>
+    public const string BehindIommu = ",iommu_platform=on,ats=on";
+
+    /// <summary>The same guest with an IOMMU, which takes every translation back as soon as its buffer was used.</summary>
+    public static GuestOptions WithIommu(GuestOptions options) => options with
+    {
+        Devices = ["-device", "intel-iommu,caching-mode=on,device-iotlb=on", .. options.Devices], // before the devices that it is for
+        KernelArguments = "intel_iommu=on iommu.strict=1",
+    };
+
     /// <summary>A guest without an entropy device.</summary>
     public static GuestOptions Without(string job) => new()
     {

@@ -13,6 +13,8 @@ internal sealed class Report(JsonElement root)
 
     public long BytesWritten => root.GetProperty("queues")[0].GetProperty("counts").GetProperty("bytesWritten").GetInt64();
 
+    public int IotlbMisses => root.GetProperty("iotlbMisses").GetInt32();
+
     public IEnumerable<string> Faults => root.GetProperty("faults").EnumerateObject().Select(fault => fault.Name);
 
     public string? Ended => root.GetProperty("ended").GetString();

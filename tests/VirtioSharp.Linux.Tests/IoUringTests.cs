@@ -48,6 +48,26 @@ public sealed unsafe class IoUringTests : IDisposable
     }
 
     [Fact]
+    public void What_waits_can_be_cancelled_and_both_end()
+    {
+        using IoUring ring = Create(8);
+        (UnixSocket waiting, UnixSocket other) = UnixSocket.Pair();
+        using (waiting)
+        using (other)
+        {
+            _buffers[0] = new IoVector((nint)_memory, 100);
+            ring.Read(waiting.Descriptor, _buffers, 1, -1, tag: 1);
+            ring.Submit();
+
+            ring.Cancel(target: 1, tag: 2);
+
+            Dictionary<ulong, int> ends = Ends(ring, 2).ToDictionary(end => end.Tag, end => end.Result);
+            Assert.Contains((Errno)(-ends[1]), new[] { Errno.ECANCELED, Errno.EINTR });
+            Assert.True(ends.ContainsKey(2));
+        }
+    }
+
+    [Fact]
     public void A_full_ring_refuses_more_until_it_is_submitted()
     {
         using IoUring ring = Create(4);

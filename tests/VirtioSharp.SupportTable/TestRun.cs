@@ -41,7 +41,12 @@ internal sealed class TestRun(IReadOnlyList<RanTest> tests)
         }
         catch (Exception e) when (e is IOException or XmlException)
         {
-            string how = exitCode is 124 or 137 ? "was killed, or took too long" : "crashed";
+            string how = exitCode switch
+            {
+                124 or 137 => "was killed, or took too long",
+                125 => "was not run",
+                _ => "crashed",
+            };
             return [Broken(program, $"{how} (exit code {exitCode}): it left no results")];
         }
 

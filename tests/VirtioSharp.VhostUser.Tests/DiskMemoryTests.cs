@@ -76,6 +76,7 @@ public sealed class DiskMemoryTests : IDisposable
         Start();
         using var stop = new CancellationTokenSource();
         ushort used = 0;
+        int rounds = 0;
         Task driver = Task.Run(() =>
         {
             while (!stop.IsCancellationRequested)
@@ -86,10 +87,11 @@ public sealed class DiskMemoryTests : IDisposable
                 _ring.WaitUsed(used += 16); // what is stuck is done when memory changes
                 for (int i = 1; i < 16; i += 2)
                     Assert.Equal(0, Status(i));
+                Interlocked.Increment(ref rounds);
             }
         }, TestContext.Current.CancellationToken);
 
-        for (int i = 0; i < 1000 && !driver.IsCompleted; i++)
+        for (int i = 0; (i < 1000 || Volatile.Read(ref rounds) < 20) && !driver.IsCompleted; i++)
         {
             _frontEnd.AddMemory(_dimm);
             _frontEnd.RemoveMemory(_dimm);
@@ -103,7 +105,6 @@ public sealed class DiskMemoryTests : IDisposable
         }
 
         await driver;
-        Assert.True(used > 100, $"{used} requests");
     }
 
     [Fact]

@@ -61,7 +61,7 @@ public sealed class HandshakeTests
         using var served = new ServedDevice(options: new VhostUserOptions { Withheld = ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq });
         using FrontEnd frontEnd = served.Connect();
         using QemuFrontEnd qemu = QemuFrontEnd.Of("11.1", frontEnd);
-        using var ram = new GuestRam();
+        using var ram = new GuestRam(userAddress: GuestRam.DefaultGuestAddress); // GPA_ADDRESSES
         using var ring = new GuestRing(ram);
         qemu.Begin(ring);
         frontEnd.Send(FrontEndRequest.AddMemReg, Wire.OneRegion(ram.Region), ram.File);

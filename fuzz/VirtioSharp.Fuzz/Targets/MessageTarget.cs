@@ -57,7 +57,7 @@ internal sealed class MessageTarget : ITarget, IDisposable
     {
         _input.Start(bytes);
         var reports = new List<SessionReport>();
-        using (var server = new VhostUserServer(new MessageDevice(), UnixListener.Listen(_path), new VhostUserOptions { BusyPoll = TimeSpan.Zero }))
+        using (var server = new VhostUserServer(new MessageDevice(), UnixListener.Listen(_path), new VhostUserOptions { BusyPoll = TimeSpan.Zero, Added = VhostUserOptions.Optional }))
         {
             server.SessionEnded = report =>
             {

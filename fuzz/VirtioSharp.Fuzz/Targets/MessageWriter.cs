@@ -150,6 +150,9 @@ internal sealed class MessageWriter : IDisposable
             case FrontEndRequest.SetVringNum or FrontEndRequest.SetVringBase or FrontEndRequest.SetVringEnable or FrontEndRequest.GetVringBase:
                 MemoryMarshal.Write(payload, Ring() | Number() << 32);
                 return 8;
+            case FrontEndRequest.VringKick:
+                MemoryMarshal.Write(payload, (ulong)Ring());
+                return 8;
             case FrontEndRequest.SetStatus or FrontEndRequest.SetDeviceStateFd:
                 MemoryMarshal.Write(payload, Number());
                 return 8;

@@ -99,11 +99,18 @@ public sealed class FileBackend : IBlockBackend
     internal void Complete(BlockOperation operation, Errno errno)
     {
         if (errno != Errno.None)
+        {
             Tell(operation, errno);
-        operation.Complete(errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError);
+            if (operation is { MustBeStable: true, Kind: BlockOperationKind.Write })
+                Lose(errno, "a write that was to be stable"); // it may have been told what a flush should have been
+        }
+
+        operation.Complete(StatusOf(errno));
     }
 
-    /// <summary>Whether a flush has failed, after which none succeeds.</summary>
+    internal static BlockStatus StatusOf(Errno errno) => errno == Errno.None ? BlockStatus.Ok : BlockStatus.IoError;
+
+    /// <summary>Whether a flush has failed, or a write that was one for itself, after which none succeeds.</summary>
     internal bool HasLost => _lost != Errno.None;
 
     /// <summary>
@@ -112,12 +119,8 @@ public sealed class FileBackend : IBlockBackend
     /// </summary>
     internal Errno Flushed(Errno errno)
     {
-        if (errno != Errno.None && !HasLost && !_file.Mode.Direct)
-        {
-            _lost = errno;
-            _log.WritesLost(new LinuxException(errno, "fdatasync").Message);
-        }
-
+        if (errno != Errno.None)
+            Lose(errno, "fdatasync");
         return HasLost ? _lost : errno;
     }
 
@@ -136,6 +139,14 @@ public sealed class FileBackend : IBlockBackend
         };
     }
 
+    private void Lose(Errno errno, string by)
+    {
+        if (HasLost || _file.Mode.Direct)
+            return;
+        _lost = errno;
+        _log.WritesLost(new LinuxException(errno, by).Message);
+    }
+
     private Errno Flush() => HasLost ? _lost : Flushed(_file.Flush());
 
     private Errno Do(BlockOperation operation)
@@ -152,7 +163,8 @@ public sealed class FileBackend : IBlockBackend
         }
     }
 
-    private void Tell(BlockOperation operation, Errno errno)
+    /// <summary>Says why an operation failed, once for each kind.</summary>
+    internal void Tell(BlockOperation operation, Errno errno)
     {
         if (!_told.Add((operation.Kind, errno)))
             return;

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.Devices.Block;
 using VirtioSharp.Linux;
+using VirtioSharp.Spec.Block;
 
 namespace VirtioSharp.Backends.Block;
 
@@ -25,6 +26,10 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     private readonly Stack<int> _free = new();
     private Slot[] _slots = [];
     private readonly ILogger _log;
+    private readonly FlushTurns _flushes = new();
+    private long _stableWrites, _lastStable; // begun so far, and before the flush had ended
+    private int _flushSlot = -1;             // of a flush that has ended, and is not answered
+    private Errno _flushErrno;
     private EventLoop? _loop;
     private bool _wasRefused;
     private int _suspended = -1; // the queue whose operations are given up
@@ -78,8 +83,11 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         switch (operation.Kind)
         {
             case BlockOperationKind.Read or BlockOperationKind.Write when _atOnce.Takes(operation):
-            case BlockOperationKind.Flush when !_atOnce.HasLost:
                 Begin(operation);
+                break;
+            case BlockOperationKind.Flush when !_atOnce.HasLost:
+                if (_flushes.Add(operation))
+                    Begin(operation);
                 break;
             case BlockOperationKind.Write or BlockOperationKind.WriteZeroes:
                 // These may read, change and write whole blocks: nobody else may write to them meanwhile.
@@ -131,7 +139,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             for (int index = 0; index < _slots.Length; index++)
             {
                 MakeRoom(); // which may end some
-                if (_slots[index].Operation?.Queue == queue)
+                if (_slots[index].Operation is { } operation && operation.Queue == queue && CanBeGivenUp(operation))
                     _ring.Cancel((ulong)index, Cancellation);
             }
 
@@ -187,7 +195,8 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         MakeRoom();
         if (!_free.TryPop(out int index))
             index = Grow();
-        _slots[index] = new Slot(operation, 0, operation.Offset);
+        bool isStable = operation is { Kind: BlockOperationKind.Write, MustBeStable: true };
+        _slots[index] = new Slot(operation, 0, operation.Offset, isStable ? ++_stableWrites : 0);
         InFlight++;
         Prepare(index);
     }
@@ -223,10 +232,9 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         ref Slot slot = ref _slots[index];
         BlockOperation operation = slot.Operation!;
         Errno errno = result < 0 ? (Errno)(-result) : Errno.None;
-        if (errno is Errno.EINTR or Errno.ECANCELED && operation.Queue == _suspended)
+        if (errno is Errno.EINTR or Errno.ECANCELED && operation.Queue == _suspended && CanBeGivenUp(operation))
         {
-            Release(index);
-            operation.Abandon();
+            Abandon(index);
             return;
         }
 
@@ -253,7 +261,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
             }
         }
 
-        Complete(index, operation.Kind == BlockOperationKind.Flush ? _atOnce.Flushed(errno) : errno);
+        Complete(index, errno);
     }
 
     /// <summary>Does without the ring what is left of an operation.</summary>
@@ -265,9 +273,27 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
 
     private void Complete(int index, Errno errno)
     {
-        BlockOperation operation = _slots[index].Operation!;
+        (BlockOperation operation, long stable) = (_slots[index].Operation!, _slots[index].Stable);
+        if (operation.Kind == BlockOperationKind.Flush)
+        {
+            (_flushSlot, _flushErrno, _lastStable) = (index, errno, _stableWrites);
+            EndFlush();
+            return;
+        }
+
         Release(index);
         _atOnce.Complete(operation, errno); // the device may submit another: nothing of ours may be half done here
+        if (stable > 0)
+            EndFlush();
+    }
+
+    private void Abandon(int index)
+    {
+        (BlockOperation operation, long stable) = (_slots[index].Operation!, _slots[index].Stable);
+        Release(index);
+        operation.Abandon();
+        if (stable > 0)
+            EndFlush();
     }
 
     private void Release(int index)
@@ -275,6 +301,34 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         _slots[index] = default;
         _free.Push(index);
         InFlight--;
+    }
+
+    /// <summary>
+    /// Answers the flush that has ended, when the stable writes have ended that were under way beside it: the kernel tells a
+    /// lost write to one of them, and then the flush has failed as well.
+    /// </summary>
+    private void EndFlush()
+    {
+        if (_flushSlot < 0)
+            return;
+        foreach (Slot slot in _slots)
+        {
+            if (slot.Stable > 0 && slot.Stable <= _lastStable)
+                return;
+        }
+
+        Release(_flushSlot);
+        _flushSlot = -1;
+        Errno errno = _atOnce.Flushed(_flushErrno);
+        if (errno != Errno.None)
+            _atOnce.Tell(_flushes.First, errno);
+        for (bool more = _flushes.End(FileBackend.StatusOf(errno)); more; more = _flushes.End(BlockStatus.IoError))
+        {
+            if (_atOnce.HasLost)
+                continue;
+            Begin(_flushes.First);
+            return;
+        }
     }
 
     /// <summary>Leaves behind what has been moved.</summary>
@@ -287,6 +341,9 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
         return done == rest.Length;
     }
 
+    /// <summary>A flush is waited for: it may be that of other queues, too.</summary>
+    private static bool CanBeGivenUp(BlockOperation operation) => operation.Kind != BlockOperationKind.Flush;
+
     private bool IsBusyWith(int queue)
     {
         foreach (Slot slot in _slots)
@@ -295,7 +352,7 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
                 return true;
         }
 
-        return false;
+        return _flushes.IsBusyWith(queue);
     }
 
     private void FinishAll()
@@ -317,5 +374,6 @@ public sealed unsafe class UringBackend : IBlockBackend, IReadyHandler, IDeferre
     /// <param name="Operation">Which.</param>
     /// <param name="Buffer">Its first buffer that is not done.</param>
     /// <param name="Offset">Where that goes.</param>
-    private readonly record struct Slot(BlockOperation? Operation, int Buffer, long Offset);
+    /// <param name="Stable">Its number among the writes that must be stable; 0 if it is none.</param>
+    private readonly record struct Slot(BlockOperation? Operation, int Buffer, long Offset, long Stable);
 }

@@ -98,7 +98,7 @@ public sealed partial class NbdBackend
             _hasGivenUp = true; // the next queue need not wait for the same
             for (int i = 0; i < _requests.Count; i++)
             {
-                if (_requests[i].Operation is { } operation && operation.Queue == queue)
+                if (_requests[i].Operation is { } operation && (operation.Queue == queue || operation.Kind == BlockOperationKind.Flush))
                     Fail(_requests[i], "the queue stops, and the server is away");
             }
         }
@@ -226,15 +226,23 @@ public sealed partial class NbdBackend
     /// <summary>Every flush that is under way was to make stable what may be lost now. If there is none, the next one has to say it.</summary>
     private void LoseUnflushed()
     {
-        (_flushed, _isLossUntold) = (_answered, true);
+        _flushed = _answered;
         _log.UnflushedLost(_uri);
-        for (int i = 0; i < _requests.Count; i++)
+        NbdRequest? flush = FlushUnderWay();
+        _isLossUntold = flush is null;
+        for (; flush is not null; flush = FlushUnderWay()) // and those that had waited for it
+            End(flush, BlockStatus.IoError);
+    }
+
+    private NbdRequest? FlushUnderWay()
+    {
+        foreach (NbdRequest request in _requests)
         {
-            if (_requests[i].Operation?.Kind != BlockOperationKind.Flush)
-                continue;
-            _isLossUntold = false;
-            End(_requests[i], BlockStatus.IoError);
+            if (request.Operation?.Kind == BlockOperationKind.Flush)
+                return request;
         }
+
+        return null;
     }
 
     private void Attempt()
@@ -308,6 +316,6 @@ public sealed partial class NbdBackend
                 return true;
         }
 
-        return false;
+        return _flushes.IsBusyWith(queue);
     }
 }

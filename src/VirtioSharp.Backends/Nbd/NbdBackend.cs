@@ -33,6 +33,7 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
     private readonly ILogger _log;
     private readonly NbdSender _sender = new();
     private readonly NbdReceiver _receiver;
+    private readonly FlushTurns _flushes = new();
     private readonly List<NbdRequest> _requests = [];
     private readonly Stack<NbdRequest> _idle = new();
     private readonly HashSet<(BlockOperationKind, NbdError)> _told = [];
@@ -88,15 +89,12 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
     {
         if (operation.Kind == BlockOperationKind.Flush)
         {
-            if (_hasFlushFailed || _isLossUntold || !_export.Has(NbdFlags.SendFlush))
-            {
-                bool isStable = !_hasFlushFailed && !_isLossUntold; // a server without flush promises that what it answered is stable
-                _isLossUntold = false;
-                operation.Complete(isStable ? BlockStatus.Ok : BlockStatus.IoError);
-                return;
-            }
+            if (_flushes.Add(operation))
+                Flush();
+            return;
         }
-        else if (operation.Kind == BlockOperationKind.Discard && !_export.Has(NbdFlags.SendTrim))
+
+        if (operation.Kind == BlockOperationKind.Discard && !_export.Has(NbdFlags.SendTrim))
         {
             operation.Complete(BlockStatus.Ok); // came back without it; a discard promises nothing
             return;
@@ -109,13 +107,7 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
             return;
         }
 
-        NbdRequest request = Rent();
-        request.Begin(operation, Environment.TickCount64);
-        InFlight++;
-        _reads += operation.Kind == BlockOperationKind.Read ? 1 : 0;
-        if (IsUp)
-            Send(request);
-        WatchTheClock();
+        Begin(operation);
     }
 
     NbdRequest? INbdAsker.Find(ulong cookie)
@@ -160,6 +152,35 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
 
     private static bool MustBeStable(BlockOperation operation) => operation.MustBeStable && operation.Kind is BlockOperationKind.Write or BlockOperationKind.WriteZeroes;
 
+    /// <summary>Begins the flush whose turn it is; answers it and those after it that need not, or cannot, go to the server.</summary>
+    private void Flush()
+    {
+        bool fails;
+        do
+        {
+            fails = _hasFlushFailed || _isLossUntold;
+            if (!fails && _export.Has(NbdFlags.SendFlush))
+            {
+                Begin(_flushes.First);
+                return;
+            }
+
+            _isLossUntold = false;
+        }
+        while (_flushes.End(fails ? BlockStatus.IoError : BlockStatus.Ok)); // a server without flush promises that what it answered is stable
+    }
+
+    private void Begin(BlockOperation operation)
+    {
+        NbdRequest request = Rent();
+        request.Begin(operation, Environment.TickCount64);
+        InFlight++;
+        _reads += operation.Kind == BlockOperationKind.Read ? 1 : 0;
+        if (IsUp)
+            Send(request);
+        WatchTheClock();
+    }
+
     /// <summary>Sends what is next of an operation: all of it, mostly.</summary>
     private void Send(NbdRequest request)
     {
@@ -202,7 +223,10 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
         _idle.Push(request);
         InFlight--;
         _reads -= operation.Kind == BlockOperationKind.Read ? 1 : 0;
-        operation.Complete(status); // the device may submit another: nothing of ours may be half done here
+        if (operation.Kind != BlockOperationKind.Flush)
+            operation.Complete(status); // the device may submit another: nothing of ours may be half done here
+        else if (_flushes.End(status))
+            Flush();
     }
 
     private NbdRequest Rent()

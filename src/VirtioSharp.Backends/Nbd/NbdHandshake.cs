@@ -131,6 +131,7 @@ internal sealed class NbdHandshake(string export)
         }
         else
         {
+            Ask(NbdOption.Abort, []); // who wants no more has to say so; what is answered to that, nobody reads
             throw Refusal(payload);
         }
     }

@@ -83,7 +83,15 @@ internal sealed class NbdLink : IDisposable
         if (_have == needed)
         {
             _have = 0;
-            _handshake.Take(_incoming.AsSpan(0, needed));
+            try
+            {
+                _handshake.Take(_incoming.AsSpan(0, needed));
+            }
+            catch (NbdException refused) when (refused.Failure == NbdFailure.Refused)
+            {
+                Send();
+                throw;
+            }
         }
 
         return true;

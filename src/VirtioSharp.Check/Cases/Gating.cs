@@ -10,9 +10,9 @@ internal static class Gating
         new("gate-unoffered-features", From.Virtio("2.2.1: the driver MUST NOT accept a feature which the device did not offer"),
             "SET_FEATURES with a bit that was not offered is refused or left unused.", bench =>
         {
-            ulong unoffered = Feature.AccessPlatform & ~bench.Offer.Features;
+            ulong unoffered = Feature.RingReset & ~bench.Offer.Features;
             if (unoffered == 0)
-                throw new SkippedException("VIRTIO_F_ACCESS_PLATFORM is offered");
+                throw new SkippedException("VIRTIO_F_RING_RESET is offered");
             return bench.Negotiate().Attempt(Request.SetFeatures, Payload.U64((bench.Offer.Features & Feature.ProtocolFeatures) | Feature.Version1 | unoffered)).Text();
         }),
         new("gate-all-features", From.Virtio("2.2.1"), "SET_FEATURES with all 64 bits is refused or left unused.", bench =>

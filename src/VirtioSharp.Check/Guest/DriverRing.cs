@@ -52,7 +52,9 @@ internal abstract class DriverRing : IDisposable
     public abstract uint Base { get; }
 
     /// <summary>The payload of SET_VRING_ADDR.</summary>
-    public byte[] Address => Wire.Payload.Address(Index, Ram.ToUser(Start), Ram.ToUser(DeviceArea), Ram.ToUser(DriverArea));
+    public byte[] Address => Ram.BehindIommu != 0
+        ? Wire.Payload.Address(Index, Start, DeviceArea, DriverArea)
+        : Wire.Payload.Address(Index, Ram.ToUser(Start), Ram.ToUser(DeviceArea), Ram.ToUser(DriverArea));
 
     /// <summary>As after a reset: all zero, standing at <paramref name="at"/>.</summary>
     public abstract void Restart(ushort at = 0);

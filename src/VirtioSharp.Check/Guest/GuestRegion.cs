@@ -27,8 +27,11 @@ internal sealed unsafe class GuestRegion : IDisposable
 
     public FileDescriptor File { get; }
 
+    /// <summary>Added to the guest address in what the daemon is told: with an IOMMU, the driver's addresses are not guest addresses.</summary>
+    public ulong BehindIommu { get; set; }
+
     /// <summary>Its description in a message.</summary>
-    public byte[] Description => Payload.Region(Guest, Size, User, Offset);
+    public byte[] Description => Payload.Region(Guest + BehindIommu, Size, User, Offset);
 
     /// <summary>The bytes at a guest address.</summary>
     public Span<byte> At(ulong guest, int length) => _mapping.Slice(guest - Guest, length);

@@ -35,5 +35,9 @@ internal static class Payload
     public static byte[] Inflight(ulong size, ulong offset, ushort queues, ushort entries) =>
         [.. U64(size), .. U64(offset), .. BitConverter.GetBytes(queues), .. BitConverter.GetBytes(entries), 0, 0, 0, 0];
 
+    /// <summary>An IOTLB message, with the padding that every implementation sends (32 bytes).</summary>
+    public static byte[] Iotlb(ulong address, ulong size, ulong user, int permission, int type) =>
+        [.. U64(address), .. U64(size), .. U64(user), (byte)permission, (byte)type, 0, 0, 0, 0, 0, 0];
+
     private static byte[] Words(params ReadOnlySpan<uint> words) => MemoryMarshal.AsBytes(words).ToArray();
 }

@@ -6,7 +6,7 @@ internal static class Request
     public const uint
         GetFeatures = 1, SetFeatures = 2, SetOwner = 3, ResetOwner = 4, SetMemTable = 5, SetLogBase = 6, SetLogFd = 7,
         SetVringNum = 8, SetVringAddr = 9, SetVringBase = 10, GetVringBase = 11, SetVringKick = 12, SetVringCall = 13, SetVringErr = 14,
-        GetProtocolFeatures = 15, SetProtocolFeatures = 16, GetQueueNum = 17, SetVringEnable = 18, SetBackEndReqFd = 21,
+        GetProtocolFeatures = 15, SetProtocolFeatures = 16, GetQueueNum = 17, SetVringEnable = 18, SetBackEndReqFd = 21, IotlbMsg = 22,
         GetConfig = 24, SetConfig = 25, GetInflightFd = 31, SetInflightFd = 32, ResetDevice = 34, GetMaxMemSlots = 36,
         VringKick = 35, AddMemReg = 37, RemMemReg = 38, SetStatus = 39, GetStatus = 40,
         SetDeviceStateFd = 42, CheckDeviceState = 43;
@@ -32,6 +32,7 @@ internal static class Request
         GetQueueNum => "GET_QUEUE_NUM",
         SetVringEnable => "SET_VRING_ENABLE",
         SetBackEndReqFd => "SET_BACKEND_REQ_FD",
+        IotlbMsg => "IOTLB_MSG",
         GetConfig => "GET_CONFIG",
         SetConfig => "SET_CONFIG",
         GetInflightFd => "GET_INFLIGHT_FD",
@@ -74,7 +75,7 @@ internal static class Feature
 {
     public const ulong
         LogAll = 1UL << 26, IndirectDesc = 1UL << 28, EventIdx = 1UL << 29, ProtocolFeatures = 1UL << 30, Version1 = 1UL << 32,
-        AccessPlatform = 1UL << 33, RingPacked = 1UL << 34;
+        AccessPlatform = 1UL << 33, RingPacked = 1UL << 34, RingReset = 1UL << 40;
 
     public static string Name(ulong bit) => bit switch
     {
@@ -83,6 +84,7 @@ internal static class Feature
         EventIdx => "VIRTIO_F_EVENT_IDX",
         ProtocolFeatures => "VHOST_USER_F_PROTOCOL_FEATURES",
         Version1 => "VIRTIO_F_VERSION_1",
+        AccessPlatform => "VIRTIO_F_ACCESS_PLATFORM",
         RingPacked => "VIRTIO_F_RING_PACKED",
         _ => $"feature 0x{bit:x}",
     };

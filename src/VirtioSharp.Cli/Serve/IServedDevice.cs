@@ -38,6 +38,11 @@ internal interface IServedDevice
     {
     }
 
+    /// <summary>Nobody is served any more: what stands behind the device may take its leave.</summary>
+    void OnEnded()
+    {
+    }
+
     /// <summary>What SIGHUP does to a device made here, on its own thread; null leaves the signal as it is.</summary>
     Action<VirtioDevice>? OnHangUp => null;
 

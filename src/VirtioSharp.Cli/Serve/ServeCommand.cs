@@ -131,6 +131,7 @@ internal sealed class ServeCommand
             server.SessionEnded = report => Save(report, file.FullName, log);
         using CancellationTokenRegistration stop = end.Token.Register(server.Stop);
         server.Run();
+        device.OnEnded();
         return ExitCode.Success;
 
         void Stop(PosixSignalContext context)
@@ -148,8 +149,10 @@ internal sealed class ServeCommand
 
     private ControlServer? OpenControl(ParseResult arguments, DeviceControl device, EventLoop loop)
     {
-        if (arguments.GetValue(_controlPath) is not { Length: > 0 } path)
+        if (arguments.GetValue(_controlPath) is not { } path)
             return null;
+        if (path.Length == 0)
+            throw new UserException("--control-path: the path is empty", ExitCode.Usage);
         try
         {
             return new ControlServer(path, loop, device.Obey);

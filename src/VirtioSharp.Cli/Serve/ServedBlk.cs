@@ -167,6 +167,8 @@ internal sealed class ServedBlk : IServedDevice
         (_backend as NbdBackend)?.Join(loop);
     }
 
+    public void OnEnded() => (_backend as NbdBackend)?.Dispose();
+
     private (string What, string Remedy, IBlockBackend Backend) OpenWhatIsNamed(ParseResult arguments, bool isReadOnly, bool direct, ILogger log)
     {
         string? file = arguments.GetValue(_file)?.FullName, uri = arguments.GetValue(_uri), size = arguments.GetValue(_null);

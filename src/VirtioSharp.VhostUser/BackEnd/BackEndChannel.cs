@@ -30,8 +30,8 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
     /// <summary>Is told what the front-end answered to a miss: whether it refused.</summary>
     public Action<bool>? MissAnswered { get; set; }
 
-    /// <summary>Is told why the front-end can neither be asked any more nor answer.</summary>
-    public Action<string>? Broken { get; set; }
+    /// <summary>Is told that the front-end can neither be asked any more nor answer: why, or null when it has closed its end.</summary>
+    public Action<string?>? Ended { get; set; }
 
     /// <summary>Sends CONFIG_CHANGE. One that cannot be sent is the front-end's loss, not the device's.</summary>
     public bool SendConfigChange() => Send(BackEndRequest.ConfigChange, MessageFlags.Version1, []);
@@ -66,15 +66,15 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
             if (received == UnixSocket.WouldBlock)
                 return;
             if (received == 0)
-                Close("it was closed");
+                End(null);
             else if (_fds.Count > 0 || _fds.Truncated)
-                Close("an answer came with file descriptors");
+                End("an answer came with file descriptors");
             else if ((_have += received) == _reply.Length)
                 Take();
         }
         catch (LinuxException gone)
         {
-            Close(gone.Message);
+            End(gone.Errno == Errno.ECONNRESET ? null : gone.Message);
         }
     }
 
@@ -92,7 +92,7 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
         var header = MemoryMarshal.Read<MessageHeader>(_reply);
         bool isNotification = _unanswered.TryPeek(out (BackEndRequest Request, int Ring) notified) && header.Request == (uint)notified.Request;
         if ((header.Request != (uint)BackEndRequest.IotlbMsg && !isNotification) || !header.IsVersion1 || !header.IsReply || header.Size != sizeof(ulong))
-            Close($"request = {header.Request}, flags = 0x{(uint)header.Flags:x}, size = {header.Size} is no answer to what was asked");
+            End($"request = {header.Request}, flags = 0x{(uint)header.Flags:x}, size = {header.Size} is no answer to what was asked");
         else if (isNotification)
             GoOnNotifying();
         else
@@ -106,11 +106,11 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
             Notify(answered.Request, answered.Ring);
     }
 
-    private void Close(string reason)
+    private void End(string? reason)
     {
         _registration?.Dispose();
         _registration = null;
-        Broken?.Invoke(reason);
+        Ended?.Invoke(reason);
     }
 
     private bool SendIotlb(GuestAddress address, MemoryAccess access, IotlbType type, MessageFlags flags)

@@ -45,7 +45,9 @@ internal sealed class IotlbMisses : IDisposable
             _unanswered.Clear();
             if (value is null)
                 return;
-            (value.MissAnswered, value.Broken) = (OnAnswer, OnBroken);
+            (value.MissAnswered, value.Ended) = (OnAnswer, OnEnded);
+            foreach (Miss? miss in _waiting)
+                miss?.IsAsked = false;
             AskAgain();
         }
     }
@@ -121,10 +123,10 @@ internal sealed class IotlbMisses : IDisposable
                 End(ring, miss, isRefused: true);
     }
 
-    private void OnBroken(string reason)
+    private void OnEnded(string? reason)
     {
         _channel = null;
-        if (_recorder.Fault("ChannelBroken"))
+        if (reason is not null && _recorder.Fault("ChannelBroken"))
             _log.ChannelBroken(reason);
     }
 

@@ -134,7 +134,12 @@ internal static class MessageText
     {
         string permission = payload[24] switch { 1 => "read", 2 => "write", 3 => "read and write", var other => $"permission {other}" };
         string type = payload[25] switch { 1 => "miss", 2 => "update", 3 => "invalidate", 4 => "access failure", var other => $"type {other}" };
-        return [Line($"{type}: iova 0x{U64(payload):x}, {Bytes(U64(payload[8..]))}, user 0x{U64(payload[16..]):x}, {permission}")];
+        return payload[25] switch
+        {
+            1 or 4 => [Line($"{type}: iova 0x{U64(payload):x}, {permission}")],
+            3 => [Line($"{type}: iova 0x{U64(payload):x}, {Bytes(U64(payload[8..]))}")],
+            _ => [Line($"{type}: iova 0x{U64(payload):x}, {Bytes(U64(payload[8..]))}, user 0x{U64(payload[16..]):x}, {permission}")],
+        };
     }
 
     private static string Acknowledgement(ulong value) => value == 0 ? "done" : Line($"refused ({value})");

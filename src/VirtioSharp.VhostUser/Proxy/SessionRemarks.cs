@@ -74,6 +74,8 @@ internal sealed class SessionRemarks
     {
         if ((facts.Requires & ~_protocol) != 0)
             remarks.Add($"{facts.Name} belongs to {ProtocolFeatureSheet.Describe(facts.Requires)}, which was not agreed on");
+        if ((FrontEndRequest)header.Request == FrontEndRequest.IotlbMsg && Features?.Has(Spec.Features.AccessPlatform) != true)
+            remarks.Add("IOTLB_MSG belongs to ACCESS_PLATFORM(33), which was not accepted");
         bool saysNone = (FrontEndRequest)header.Request is FrontEndRequest.SetVringKick or FrontEndRequest.SetVringCall or FrontEndRequest.SetVringErr
             && payload.Length == 8 && MemoryMarshal.Read<VringFd>(payload).HasNone;
         bool isEmptyTable = (FrontEndRequest)header.Request == FrontEndRequest.SetMemTable && payload.Length >= 4 && MemoryMarshal.Read<uint>(payload) == 0;

@@ -34,6 +34,13 @@ internal sealed unsafe partial class OtherFile : IDisposable
         return new OtherFile(number, memory);
     }
 
+    /// <summary>The same file, opened for reading: it can be flushed, and writes fail (EBADF).</summary>
+    public static OtherFile ReadOnly(int number, string path)
+    {
+        using FileDescriptor reader = FileDescriptor.Adopt(OpenFile(path, O_CLOEXEC));
+        return new OtherFile(number, reader);
+    }
+
     /// <summary>Puts the file back.</summary>
     public void Dispose()
     {

@@ -148,6 +148,6 @@ public sealed unsafe class HostileInflightTests : IDisposable
             Inflight = new InflightRegion((nint)Unsafe.AsPointer(ref _region[0]), descriptors),
         };
         FeatureSet format = packed ? Features.RingPacked : Features.None;
-        return RingFormat.Attach(slot, packed ? _packed.Layout : _split.Layout, MemoryMap.Create([_arena.Region]), null, format | Features.Version1, default);
+        return RingFormat.Attach(slot, packed ? _packed.Layout : _split.Layout, new GuestMemory(MemoryMap.Create([_arena.Region])), null, format | Features.Version1, default);
     }
 }

@@ -157,7 +157,7 @@ internal sealed unsafe class MortalDevice : IDisposable
 
         // As QEMU tells it: a split ring's used index, and for a packed ring where it started.
         QueueSnapshot at = _features.Has(Features.RingPacked) ? default : new(new RawRing(_arena, _driver.Layout).UsedIndex);
-        _queue = RingFormat.Attach(slot, _driver.Layout, MemoryMap.Create([_arena.Region]), null, _features, at);
+        _queue = RingFormat.Attach(slot, _driver.Layout, new GuestMemory(MemoryMap.Create([_arena.Region])), null, _features, at);
         slot.Put(_queue);
         _device.Owed = _queue.Owed;
     }

@@ -71,6 +71,14 @@ public sealed class RemarkTests : IDisposable
     }
 
     [Fact]
+    public void A_translation_where_there_is_no_IOMMU()
+    {
+        Answer((uint)FrontEndRequest.IotlbMsg, Wire.U64(1), asked: Wire.Iotlb(0x1000, 4096, 0x2000, 1, 2));
+
+        AssertRemarked("IOTLB_MSG belongs to ACCESS_PLATFORM(33), which was not accepted");
+    }
+
+    [Fact]
     public void A_ring_that_is_to_run_without_memory()
     {
         using EventFd kick = EventFd.Create();

@@ -76,7 +76,14 @@ internal sealed class KeepingDevice : VirtioDevice
 
     public override DeviceTraits Traits { get; } = new(DeviceId.Entropy, Features.None, new QueueTraits("kept", 256), new QueueTraits("other", 256));
 
-    public override void OnStopping(int queue) => _kept.Clear();
+    /// <summary>Times it had to let go of what it kept.</summary>
+    public int Stops { get; private set; }
+
+    public override void OnStopping(int queue)
+    {
+        Stops++;
+        _kept.Clear();
+    }
 
     public override void OnChain(int queue, scoped ref DeviceChain chain)
     {
