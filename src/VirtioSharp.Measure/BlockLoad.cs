@@ -126,16 +126,16 @@ public sealed class BlockLoad : IDisposable
         int left = _lanes.Sum(lane => lane.InFlight);
         if (left > 0)
             throw new TimeoutException($"{left} requests have had no answer for {Patience.TotalSeconds} s");
-        return new(took, Sum(lane => lane.Reads, lane => lane.ReadErrors), Sum(lane => lane.Writes, lane => lane.WriteErrors),
+        return new(took, Sum(lane => lane.Reads, lane => lane.LateReads, lane => lane.ReadErrors), Sum(lane => lane.Writes, lane => lane.LateWrites, lane => lane.WriteErrors),
             _lanes.Select(lane => lane.FirstError).FirstOrDefault(error => error is not null), daemon);
     }
 
-    private BlockLoadFigures Sum(Func<LoadLane, LatencyHistogram> latency, Func<LoadLane, long> errors)
+    private BlockLoadFigures Sum(Func<LoadLane, LatencyHistogram> latency, Func<LoadLane, long> late, Func<LoadLane, long> errors)
     {
         var sum = new LatencyHistogram();
         foreach (LoadLane lane in _lanes)
             sum.Add(latency(lane));
-        return new(sum, _lanes.Sum(errors));
+        return new(sum, sum.Count - _lanes.Sum(late), _lanes.Sum(errors));
     }
 
     private LoadRange Check()

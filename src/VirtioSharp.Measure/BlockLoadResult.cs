@@ -10,8 +10,8 @@ namespace VirtioSharp.Measure;
 /// <param name="DaemonTime">Processor time that the back-end's process used meanwhile; null when it is not known.</param>
 public sealed record BlockLoadResult(TimeSpan Time, BlockLoadFigures Reads, BlockLoadFigures Writes, BlockResult? FirstError, TimeSpan? DaemonTime)
 {
-    /// <summary>Requests that succeeded.</summary>
-    public long Requests => Reads.Latency.Count + Writes.Latency.Count;
+    /// <summary>Requests that succeeded in that time.</summary>
+    public long Requests => Reads.Requests + Writes.Requests;
 
     /// <summary>Requests that failed.</summary>
     public long Errors => Reads.Errors + Writes.Errors;
@@ -24,9 +24,10 @@ public sealed record BlockLoadResult(TimeSpan Time, BlockLoadFigures Reads, Bloc
 }
 
 /// <summary>One direction.</summary>
-/// <param name="Latency">From a request's submission until its answer was seen, of those that succeeded.</param>
+/// <param name="Latency">From a request's submission until its answer was seen, of those that succeeded; also of those that were under way when the time was over.</param>
+/// <param name="Requests">How many succeeded in the time.</param>
 /// <param name="Errors">How many failed.</param>
-public sealed record BlockLoadFigures(LatencyHistogram Latency, long Errors);
+public sealed record BlockLoadFigures(LatencyHistogram Latency, long Requests, long Errors);
 
 /// <summary>How far a run is.</summary>
 /// <param name="IsWarmUp">Whether nothing counts yet.</param>

@@ -42,6 +42,12 @@ internal sealed class LoadLane
     /// <summary>Of writes that succeeded.</summary>
     public LatencyHistogram Writes { get; private set; } = new();
 
+    /// <summary>Of the reads, those that were answered when the window had closed: their latency counts all the same, or the worst would be missing.</summary>
+    public long LateReads { get; private set; }
+
+    /// <summary>The same of the writes.</summary>
+    public long LateWrites { get; private set; }
+
     public long ReadErrors { get; private set; }
 
     public long WriteErrors { get; private set; }
@@ -62,7 +68,7 @@ internal sealed class LoadLane
     public void Clear()
     {
         (Reads, Writes) = (new(), new());
-        (ReadErrors, WriteErrors, FirstError, Done, _failure, _isFinished) = (0, 0, null, 0, null, false);
+        (LateReads, LateWrites, ReadErrors, WriteErrors, FirstError, Done, _failure, _isFinished) = (0, 0, 0, 0, null, 0, null, false);
     }
 
     public void ThrowIfFailed()
@@ -103,8 +109,8 @@ internal sealed class LoadLane
             long now = Stopwatch.GetTimestamp();
             int buffer = _bufferOf[result.Token.Slot];
             Done++;
-            if (phase == LoadPhase.Measure)
-                Count(result, now - _since[result.Token.Slot]);
+            if (phase != LoadPhase.WarmUp)
+                Count(result, now - _since[result.Token.Slot], isLate: phase != LoadPhase.Measure);
             if (phase < LoadPhase.Drain)
                 Submit(buffer, now);
         }
@@ -124,12 +130,14 @@ internal sealed class LoadLane
         return false;
     }
 
-    private void Count(in BlockResult result, long ticks)
+    private void Count(in BlockResult result, long ticks, bool isLate)
     {
         bool isWrite = result.Type == BlockRequestType.Out;
         if (result.IsDone)
         {
             (isWrite ? Writes : Reads).Add(ticks * 1_000_000_000 / Stopwatch.Frequency);
+            LateWrites += isLate && isWrite ? 1 : 0;
+            LateReads += isLate && !isWrite ? 1 : 0;
             return;
         }
 

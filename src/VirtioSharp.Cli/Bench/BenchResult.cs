@@ -42,8 +42,8 @@ internal sealed record BenchSide(long Requests, long Errors, double Iops, double
     public static BenchSide Of(BlockLoadFigures figures, int blockBytes, TimeSpan time)
     {
         LatencyHistogram latency = figures.Latency;
-        double perSecond = latency.Count / time.TotalSeconds;
-        return new(latency.Count, figures.Errors, perSecond, perSecond * blockBytes / (1 << 20), new(
+        double perSecond = figures.Requests / time.TotalSeconds;
+        return new(figures.Requests, figures.Errors, perSecond, perSecond * blockBytes / (1 << 20), new(
             latency.Minimum.TotalMicroseconds, latency.Mean.TotalMicroseconds, latency.Percentile(50).TotalMicroseconds, latency.Percentile(90).TotalMicroseconds,
             latency.Percentile(99).TotalMicroseconds, latency.Percentile(99.9).TotalMicroseconds, latency.Maximum.TotalMicroseconds));
     }
