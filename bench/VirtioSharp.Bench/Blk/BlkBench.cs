@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace VirtioSharp.Bench.Blk;
 
 /// <summary>
@@ -15,7 +17,7 @@ internal static class BlkBench
         {
             options = BlkOptions.Parse(arguments);
         }
-        catch (FormatException wrong)
+        catch (Exception wrong) when (wrong is FormatException or OverflowException)
         {
             Console.Error.WriteLine($"bench/blk: {wrong.Message}");
             return 2;
@@ -30,6 +32,7 @@ internal static class BlkBench
         // The checkout is on storage; a temporary directory may be in memory.
         DirectoryInfo storage = Directory.CreateDirectory($"artifacts/vio-bench-{Environment.ProcessId}"), memory = Directory.CreateDirectory($"/dev/shm/vio-bench-{Environment.ProcessId}");
         DirectoryInfo sockets = Directory.CreateTempSubdirectory("vio-"); // a socket's path may be no longer than 107 bytes
+        using PosixSignalRegistration interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop), ended = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         try
         {
             var table = new BlkTable(options.Markdown);
@@ -43,11 +46,31 @@ internal static class BlkBench
 
             return 0;
         }
+        catch (BlkDaemonException failed)
+        {
+            Console.Error.WriteLine($"bench/blk: {failed.Message}");
+            return 1;
+        }
         finally
         {
-            sockets.Delete(recursive: true);
-            storage.Delete(recursive: true);
-            memory.Delete(recursive: true);
+            Leave();
+        }
+
+        void Stop(PosixSignalContext signal)
+        {
+            signal.Cancel = true;
+            BlkDaemon.KillAll();
+            Leave();
+            Environment.Exit(128 + 2);
+        }
+
+        void Leave()
+        {
+            foreach (DirectoryInfo directory in (DirectoryInfo[])[sockets, storage, memory])
+            {
+                if (Directory.Exists(directory.FullName))
+                    directory.Delete(recursive: true);
+            }
         }
     }
 
