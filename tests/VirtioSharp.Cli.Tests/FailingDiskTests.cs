@@ -32,7 +32,7 @@ public sealed class FailingDiskTests : IDisposable
         driver.Flush();
 
         Assert.Equal(BlockOutcome.IoError, failure.Result.Outcome);
-        Assert.Contains("(ENOSPC)", vio.Errors, StringComparison.Ordinal);
+        await vio.WaitForLogAsync("(ENOSPC)");
         Assert.False(vio.HasExited);
     }
 
@@ -56,7 +56,7 @@ public sealed class FailingDiskTests : IDisposable
             driver.CheckConfiguration();
 
         Assert.Equal(BlockOutcome.IoError, failure.Result.Outcome);
-        Assert.Contains("the file has become shorter", vio.Errors, StringComparison.Ordinal);
+        await vio.WaitForLogAsync("the file has become shorter");
     }
 
     /// <summary>A file system of our own with less room than its file is long, which nobody else sees and which goes with the process.</summary>

@@ -104,6 +104,24 @@ public sealed partial class NbdBackend
         }
     }
 
+    /// <summary>What the server has is waited for while it is there. While it is away nothing has our memory, and another device may ask when it is back.</summary>
+    /// <inheritdoc/>
+    public void Suspend(int queue)
+    {
+        while (IsUp && IsBusyWith(queue))
+            Pump(TimeSpan.FromMilliseconds(100));
+        for (int i = 0; i < _requests.Count; i++)
+        {
+            if (_requests[i].Operation is { } operation && operation.Queue == queue && operation.Kind != BlockOperationKind.Flush)
+            {
+                Release(_requests[i]);
+                operation.Abandon();
+            }
+        }
+
+        Finish(queue); // a flush may be that of other queues, too
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -219,14 +219,19 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
     private void End(NbdRequest request, BlockStatus status)
     {
         BlockOperation operation = request.Operation!;
-        request.End();
-        _idle.Push(request);
-        InFlight--;
-        _reads -= operation.Kind == BlockOperationKind.Read ? 1 : 0;
+        Release(request);
         if (operation.Kind != BlockOperationKind.Flush)
             operation.Complete(status); // the device may submit another: nothing of ours may be half done here
         else if (_flushes.End(status))
             Flush();
+    }
+
+    private void Release(NbdRequest request)
+    {
+        _reads -= request.Operation!.Kind == BlockOperationKind.Read ? 1 : 0;
+        InFlight--;
+        request.End();
+        _idle.Push(request);
     }
 
     private NbdRequest Rent()
