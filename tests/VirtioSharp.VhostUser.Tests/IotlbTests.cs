@@ -179,6 +179,27 @@ public sealed class IotlbTests : IDisposable
     }
 
     [Fact]
+    public void A_ring_that_lies_apart_and_is_never_given_whole_leaves_no_mappings_behind()
+    {
+        _frontEnd.Negotiate();
+        _iommu = new GuestIommu(_frontEnd);
+        _frontEnd.SetFeatures(GuestIommu.Features);
+        _frontEnd.AddMemory(_ram);
+        Assert.Equal(0UL, Iommu.Map(Io, 4096, ToUser(Io + 4096), Read));
+        Assert.Equal(0UL, Iommu.Map(Io + 4096, 4096, ToUser(Io), Read));
+        _ring.IoAddress = Io + 2048;
+        _frontEnd.StartRing(_ring);
+        int before = Mappings();
+
+        for (ulong i = 1; i <= 50; i++)
+            Assert.Equal(0UL, Iommu.Map(2 * Io + i * 4096, 4096, ToUser(Io), Read));
+
+        Assert.Equal(before, Mappings());
+
+        static int Mappings() => File.ReadLines("/proc/self/maps").Count(line => line.Contains(GuestRam.FileName, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void After_a_translation_was_taken_back_it_is_asked_for_again()
     {
         StartMapped();

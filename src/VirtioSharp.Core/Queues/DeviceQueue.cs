@@ -85,8 +85,18 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     {
         (_slot, _log) = (slot, options.Log);
         _memory = memory;
-        _ring = TRing.Attach(layout, ref _memory, options, at);
-        _joined = _memory.Iotlb?.TakeJoined() ?? [];
+        try
+        {
+            _ring = TRing.Attach(layout, ref _memory, options, at);
+            _joined = _memory.Iotlb?.TakeJoined() ?? [];
+        }
+        catch
+        {
+            // One of its areas is joined, perhaps, and another not there yet.
+            Unmap(_memory.Iotlb?.TakeJoined() ?? []);
+            throw;
+        }
+
         _segments = slot.SegmentsFor(layout.Size);
         _pending = new PendingChain?[layout.Size];
         _inOrder = options.InOrder ? new(layout.Size) : null;
@@ -99,8 +109,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     public override void Stop()
     {
         base.Stop();
-        foreach (IDisposable mapping in _joined)
-            mapping.Dispose();
+        Unmap(_joined);
     }
 
     public override bool HasAvailable() => _ring.HasAvailable();
@@ -318,6 +327,12 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     {
         Held++;
         return _pending[chain.Id] ??= new PendingChain(this);
+    }
+
+    private static void Unmap(IDisposable[] joined)
+    {
+        foreach (IDisposable mapping in joined)
+            mapping.Dispose();
     }
 
     private void MustBeNew(RingChain chain)
