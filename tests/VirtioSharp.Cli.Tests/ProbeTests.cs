@@ -20,7 +20,7 @@ public sealed class ProbeTests : IDisposable
         Ending second = await VioProcess.RunAsync("probe", "--socket-path", _directory["sock"], "--device", "rng");
 
         Assert.Equal((0, "", first.Output), (first.ExitCode, first.Errors, second.Output));
-        Assert.Contains("VERSION_1(32) RING_PACKED(34)", first.Output, StringComparison.Ordinal);
+        Assert.Contains("VERSION_1(32) ACCESS_PLATFORM(33) RING_PACKED(34)", first.Output, StringComparison.Ordinal);
         Assert.Matches(@"queues +│ 1 ", first.Output);
         Assert.Matches(@"memory slots +│ 509 ", first.Output);
         Assert.Matches(@" 15 │ CONFIGURE_MEM_SLOTS +│ memory comes and goes", first.Output);
