@@ -31,7 +31,7 @@ public sealed class UsageErrorTests
     [InlineData("--max-bytes=1e3", "1e3")]
     [InlineData("--log-level=Loud", "Loud")]
     [InlineData("--without=Everything", "Everything")]
-    [InlineData("--without-virtio=warp", "--without-virtio warp: this device offers notify-on-empty, any-layout, indirect-desc, event-idx, ring-packed, in-order")]
+    [InlineData("--without-virtio=warp", "--without-virtio warp: this device offers notify-on-empty, any-layout, indirect-desc, event-idx, access-platform, ring-packed, in-order")]
     [InlineData("--without-virtio=event-idx,flush", "--without-virtio flush: this device offers")]
     [InlineData("--without-virtio=VERSION_1", "cannot be left out")]
     public async Task A_bad_option_is_named(string option, string named)
