@@ -136,4 +136,30 @@ public sealed class MappedRegionTests
         borrowed.SetHandleAsInvalid();
         return copy;
     }
+
+    [Fact]
+    public void Pieces_that_lie_apart_are_joined_and_stay_the_same_memory()
+    {
+        const int page = 4096;
+        using FileDescriptor file = MemFd.Create("apart", 4 * page);
+        using MappedRegion second = MappedRegion.Map(file, 2 * page, 2 * page), first = MappedRegion.Map(file, 0, page);
+        using MappedRegion joined = MappedRegion.Join([(first.Address + 100, page - 100), (second.Address, page + 50)]);
+        second.Slice(page + 49, 1)[0] = 7;
+        joined.Slice(0, 1)[0] = 8;
+
+        Assert.Equal(2 * page - 50UL, joined.Length);
+        Assert.Equal((7, 8), (joined.Slice(joined.Length - 1, 1)[0], first.Slice(100, 1)[0]));
+        joined.Dispose();
+        Assert.Equal(8, first.Slice(100, 1)[0]);
+    }
+
+    [Fact]
+    public void Pieces_that_do_not_meet_at_a_page_are_not_joined()
+    {
+        using FileDescriptor file = MemFd.Create("apart", 4 * 4096);
+        using MappedRegion region = MappedRegion.Map(file, 0, 4 * 4096);
+
+        Assert.Equal(Errno.EINVAL, Assert.Throws<LinuxException>(() => MappedRegion.Join([(region.Address, 100), (region.Address + 4096, 4096)])).Errno);
+        Assert.Equal(Errno.EINVAL, Assert.Throws<LinuxException>(() => MappedRegion.Join([(region.Address, 4096), (region.Address + 100, 4096)])).Errno);
+    }
 }

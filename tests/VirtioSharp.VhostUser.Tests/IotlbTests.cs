@@ -136,6 +136,70 @@ public sealed class IotlbTests : IDisposable
     }
 
     [Fact]
+    [Proves("Dirty log", "vhost-user")]
+    public void A_ring_over_pages_that_lie_apart_runs_as_one_and_is_logged_in_all_of_them()
+    {
+        // Three regions of one file, so that here the memory is in one piece and the daemon's is not: the descriptors and the used ring are cut.
+        using var served = new ServedDevice(); // has longer queues
+        using FrontEnd frontEnd = served.Connect();
+        using var ring = new GuestRing(_ram, size: 1024) { IoAddress = Io, UsedLog = Io };
+        (ulong From, ulong To, ulong Moved)[] cuts = [(0, 0x1000, 0), (0x1000, 0xB000, 1UL << 30), (0xB000, _ram.Region.Size, 1UL << 31)];
+        const int logBytes = 1 << 18;
+        using FileDescriptor file = MemFd.Create("test log", logBytes);
+        using MappedRegion log = MappedRegion.Map(file, 0, logBytes);
+        frontEnd.Negotiate();
+        _iommu = new GuestIommu(frontEnd);
+        frontEnd.SetFeatures(GuestIommu.Features);
+        foreach ((ulong from, ulong to, ulong moved) in cuts)
+            frontEnd.Do(FrontEndRequest.AddMemReg, Wire.OneRegion(new(_ram.Start + from + moved, to - from, _ram.Region.UserAddress + from + moved, from)), _ram.File);
+        frontEnd.Send(FrontEndRequest.SetLogBase, Wire.Log(logBytes, 0), file);
+        frontEnd.Reply(FrontEndRequest.SetLogBase);
+        foreach ((ulong from, ulong to, ulong moved) in cuts)
+            Assert.Equal(0UL, Iommu.Map(Io + from, to - from, _ram.Region.UserAddress + from + moved, ReadWrite));
+        frontEnd.StartRing(ring);
+        frontEnd.SetFeatures(GuestIommu.Features | Wire.LogAll);
+
+        for (int i = 0; i < 1100; i++)
+        {
+            ring.SetDescriptor(i % 1024, ring.Buffer, 64, DescriptorFlags.Write);
+            ring.Offer((ushort)(i % 1024));
+            ring.Kick.Signal();
+            ring.WaitUsed((ushort)(i + 1));
+            Assert.Equal((uint)(i % 1024), ring.UsedAt((ushort)i).Id);
+        }
+
+        frontEnd.Barrier();
+        foreach (ulong offset in new ulong[] { 0xA000 + (1UL << 30), 0xB000 + (1UL << 31), 0xC000 + (1UL << 31), 0x10000 + (1UL << 31) })
+            Assert.True((log.Slice(_ram.Start + offset >> 15, 1)[0] & 1 << (int)(_ram.Start + offset >> 12 & 7)) != 0, $"0x{offset:x} is not logged");
+        Iommu.Invalidate(Io, 0x1000);
+        Assert.Equal((Io, Read), Iommu.Answer(ToUser));
+        ring.OfferBuffer();
+        ring.Kick.Signal();
+        ring.WaitUsed(1101);
+    }
+
+    [Fact]
+    public void A_ring_that_lies_apart_and_is_never_given_whole_leaves_no_mappings_behind()
+    {
+        _frontEnd.Negotiate();
+        _iommu = new GuestIommu(_frontEnd);
+        _frontEnd.SetFeatures(GuestIommu.Features);
+        _frontEnd.AddMemory(_ram);
+        Assert.Equal(0UL, Iommu.Map(Io, 4096, ToUser(Io + 4096), Read));
+        Assert.Equal(0UL, Iommu.Map(Io + 4096, 4096, ToUser(Io), Read));
+        _ring.IoAddress = Io + 2048;
+        _frontEnd.StartRing(_ring);
+        int before = Mappings();
+
+        for (ulong i = 1; i <= 50; i++)
+            Assert.Equal(0UL, Iommu.Map(2 * Io + i * 4096, 4096, ToUser(Io), Read));
+
+        Assert.Equal(before, Mappings());
+
+        static int Mappings() => File.ReadLines("/proc/self/maps").Count(line => line.Contains(GuestRam.FileName, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void After_a_translation_was_taken_back_it_is_asked_for_again()
     {
         StartMapped();

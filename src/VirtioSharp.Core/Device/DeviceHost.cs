@@ -133,6 +133,7 @@ public sealed partial class DeviceHost : IDeviceServices
         if (slot.Queue is not null)
         {
             // Attached again after the old one has stopped, because that may have moved the used index.
+            queue.Stop(); // it was only a trial
             Guard(index, () => slot.Stop());
             queue = Attach(slot, layout, at);
         }

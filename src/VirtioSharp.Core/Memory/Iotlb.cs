@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Errors;
 using VirtioSharp.Core.Queues;
 
 namespace VirtioSharp.Core.Memory;
@@ -11,9 +12,11 @@ namespace VirtioSharp.Core.Memory;
 /// <param name="capacity">The most entries; <see cref="Oldest"/> makes room.</param>
 /// <param name="ask">Asks for a translation that a queue needs: the queue, the address, and what for. False when it has been refused,
 /// and the queue should not wait.</param>
-public sealed unsafe class Iotlb(int capacity, Func<int, GuestAddress, MemoryAccess, bool> ask)
+/// <param name="join">Maps memory that lies apart once more in one piece, for rings; without it such a ring cannot be. Throws <see cref="QueueException"/>.</param>
+public sealed unsafe class Iotlb(int capacity, Func<int, GuestAddress, MemoryAccess, bool> ask, Func<IReadOnlyList<MemoryRegion>, JoinedMemory>? join = null)
 {
     private readonly List<Aged> _entries = []; // sorted by address, no two overlap
+    private readonly List<IDisposable> _joined = [];
     private ulong _added;
 
     /// <summary>How many entries there are.</summary>
@@ -69,6 +72,38 @@ public sealed unsafe class Iotlb(int capacity, Func<int, GuestAddress, MemoryAcc
         fault.Kind is ChainFaultKind.ReadRefused or ChainFaultKind.WriteRefused
         && ask(queue, new GuestAddress(fault.Value), fault.Kind == ChainFaultKind.ReadRefused ? MemoryAccess.Read : MemoryAccess.Write);
 
+    /// <summary>Finds a part of a ring that lies here in several pieces. The mapping that joins them is <see cref="TakeJoined"/>'s.</summary>
+    /// <exception cref="UntranslatedException">Not all of it is known.</exception>
+    /// <exception cref="QueueException">It cannot be joined.</exception>
+    internal byte* TranslateApart(GuestAddress start, uint length, MemoryAccess access)
+    {
+        List<MemoryRegion> pieces = [];
+        for (uint done = 0; done < length;)
+        {
+            if (done > ulong.MaxValue - start.Value)
+                throw new QueueException($"an area of a ring at I/O address {start}, {length} bytes, wraps");
+            uint piece = TranslatePiece(start.Value + done, length - done, access, out byte* host);
+            if (piece == 0)
+                throw new UntranslatedException(start.Plus(done), access);
+            pieces.Add(new MemoryRegion(start.Plus(done), piece, (nint)host));
+            done += piece;
+        }
+
+        if (join is null)
+            throw new QueueException($"an area of a ring at I/O address {start}, {length} bytes, is in {pieces.Count} pieces of memory");
+        JoinedMemory joined = join(pieces);
+        _joined.Add(joined.Mapping);
+        return (byte*)joined.Host;
+    }
+
+    /// <summary>The mappings that were made for rings since the last time: whoever uses them unmaps them.</summary>
+    internal IDisposable[] TakeJoined()
+    {
+        IDisposable[] taken = [.. _joined];
+        _joined.Clear();
+        return taken;
+    }
+
     /// <summary>Finds the bytes at an address as far as they lie here in one piece: entries that are neighbours at both ends are one.</summary>
     /// <returns>How many: 0 when the address is not known for that access.</returns>
     internal uint TranslatePiece(ulong address, uint length, MemoryAccess access, out byte* host)
@@ -111,3 +146,8 @@ public sealed unsafe class Iotlb(int capacity, Func<int, GuestAddress, MemoryAcc
 
     private readonly record struct Aged(IotlbEntry Entry, ulong Number);
 }
+
+/// <summary>Memory that lies apart, mapped once more in one piece.</summary>
+/// <param name="Host">Where its first byte is.</param>
+/// <param name="Mapping">Disposed when nothing looks there any more.</param>
+public readonly record struct JoinedMemory(nint Host, IDisposable Mapping);

@@ -48,7 +48,7 @@ internal abstract class DeviceQueue
     public abstract void Flush();
 
     /// <summary>Takes the queue from its device: nothing of it is touched after this.</summary>
-    public void Stop() => IsStopped = true;
+    public virtual void Stop() => IsStopped = true;
 
     /// <summary>Keeps the chain that the device is looking at.</summary>
     public abstract PendingChain Hold(ref DeviceChain chain);
@@ -70,6 +70,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     private readonly QueueSlot _slot;
     private readonly DirtyLog? _log; // of a ring that is logged
     private readonly PendingChain?[] _pending;          // by the chain's name, made at first need
+    private readonly IDisposable[] _joined;             // mappings of a ring that lies apart
     private readonly Queue<PendingChain>? _inOrder;     // with IN_ORDER: what may not be shown before what precedes it
     private GuestMemory _memory;
 #pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
@@ -84,7 +85,18 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     {
         (_slot, _log) = (slot, options.Log);
         _memory = memory;
-        _ring = TRing.Attach(layout, ref _memory, options, at);
+        try
+        {
+            _ring = TRing.Attach(layout, ref _memory, options, at);
+            _joined = _memory.Iotlb?.TakeJoined() ?? [];
+        }
+        catch
+        {
+            // One of its areas is joined, perhaps, and another not there yet.
+            Unmap(_memory.Iotlb?.TakeJoined() ?? []);
+            throw;
+        }
+
         _segments = slot.SegmentsFor(layout.Size);
         _pending = new PendingChain?[layout.Size];
         _inOrder = options.InOrder ? new(layout.Size) : null;
@@ -93,6 +105,12 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     public override QueueSnapshot Snapshot => _ring.Snapshot;
 
     public override int Owed => _ring.Owed;
+
+    public override void Stop()
+    {
+        base.Stop();
+        Unmap(_joined);
+    }
 
     public override bool HasAvailable() => _ring.HasAvailable();
 
@@ -309,6 +327,12 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     {
         Held++;
         return _pending[chain.Id] ??= new PendingChain(this);
+    }
+
+    private static void Unmap(IDisposable[] joined)
+    {
+        foreach (IDisposable mapping in joined)
+            mapping.Dispose();
     }
 
     private void MustBeNew(RingChain chain)

@@ -11,7 +11,8 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
     private readonly DirtyLog _log;
     private readonly GuestAddress? _deviceArea;
     private readonly byte* _descriptors;
-    private readonly byte* _device; // behind an IOMMU, where the driver's address says nothing of guest memory
+    private readonly QueueLayout _layout;
+    private readonly Iotlb? _iotlb; // behind it, the driver's addresses say nothing of guest memory
     private readonly int _size;
 #pragma warning disable IDE0044 // TRing is a mutable struct: readonly would call it on copies
     private TRing _ring;
@@ -24,8 +25,7 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
         (_ring, _log, _deviceArea, _size, _notedTo) = (ring, options.Log!, options.RingLog, layout.Size, ring.UsedPosition);
         if (TRing.Entries.AreInDescriptorArea)
             memory.TranslatePiece(layout.DescriptorArea.Value, 1, MemoryAccess.Write, out _descriptors); // all of it was found before
-        if (memory.Iotlb is not null)
-            memory.TranslatePiece(layout.DeviceArea.Value, 1, MemoryAccess.Write, out _device);
+        (_layout, _iotlb) = (layout, memory.Iotlb);
 
         // A device that died may have written any of it without a note.
         NoteEntries(0, _size);
@@ -104,7 +104,7 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
         if (_deviceArea is null)
             return;
         if (entries.AreInDescriptorArea)
-            _log.Mark(_descriptors + offset, (ulong)bytes);
+            Note(_layout.DescriptorArea, _descriptors, offset, bytes);
         else
             NoteDeviceArea(offset, bytes);
     }
@@ -113,9 +113,22 @@ internal unsafe struct LoggedRing<TRing> : IDeviceRing<LoggedRing<TRing>>
     {
         if (_deviceArea is not { } start)
             return;
-        if (_device is not null)
-            _log.Mark(_device + offset, (ulong)bytes);
+        if (_iotlb is not null)
+            Note(_layout.DeviceArea, null, offset, bytes);
         else
             _log.MarkGuest(start.Value + (ulong)offset, (ulong)bytes);
+    }
+
+    /// <summary>Notes a part of an area by where it lies here: behind an IOMMU, perhaps in pieces.</summary>
+    private void Note(GuestAddress start, byte* host, int offset, int bytes)
+    {
+        if (_iotlb is null)
+        {
+            _log.Mark(host + offset, (ulong)bytes);
+            return;
+        }
+
+        for (uint piece; bytes > 0 && (piece = _iotlb.TranslatePiece(start.Value + (uint)offset, (uint)bytes, MemoryAccess.Write, out host)) > 0; offset += (int)piece, bytes -= (int)piece)
+            _log.Mark(host, piece);
     }
 }

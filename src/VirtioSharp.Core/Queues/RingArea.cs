@@ -14,10 +14,10 @@ internal readonly record struct RingArea(string Name, GuestAddress Start, int By
         if (!Start.IsAligned(alignment))
             throw new QueueException($"{Name} = {Start} is not aligned to {alignment}");
         uint found = memory.TranslatePiece(Start.Value, (uint)Bytes, access, out byte* host);
-        if (found < (uint)Bytes && memory.Iotlb is { } iotlb && found <= ulong.MaxValue - Start.Value && !iotlb.Holds(Start.Plus(found), access))
-            throw new UntranslatedException(Start.Plus(found), access);
         if (found < (uint)Bytes)
-            throw new QueueException($"{Name} = {Start}, {Bytes} bytes, is not in one piece of guest memory{(memory.Iotlb is null ? "" : " behind the IOMMU: a smaller queue may be")}");
+            host = memory.Iotlb is { } iotlb
+                ? iotlb.TranslateApart(Start, (uint)Bytes, access)
+                : throw new QueueException($"{Name} = {Start}, {Bytes} bytes, is not in one piece of guest memory");
 
         // Atomic accesses need the alignment where the memory is mapped, too.
         if (((nuint)host & (nuint)(alignment - 1)) != 0)

@@ -74,6 +74,48 @@ public sealed unsafe class MappedRegion : IDisposable
         return new MappedRegion(mapped, (nuint)length, 0, length);
     }
 
+    /// <summary>Maps shared memory that is mapped in several places once more, one behind the other.</summary>
+    /// <param name="pieces">Where they start, and their bytes. They meet at boundaries of pages.</param>
+    /// <exception cref="LinuxException">EINVAL: they do not, or are not shared; ENOMEM.</exception>
+    public static MappedRegion Join(ReadOnlySpan<(nint Address, ulong Length)> pieces)
+    {
+        nuint page = (nuint)Environment.SystemPageSize, total = 0;
+        ulong length = 0;
+        for (int i = 0; i < pieces.Length; i++)
+        {
+            (nint address, ulong bytes) = pieces[i];
+            if ((i > 0 && (nuint)address % page != 0) || (i < pieces.Length - 1 && ((nuint)address + (nuint)bytes) % page != 0))
+                throw new LinuxException(Errno.EINVAL, "mremap", $"piece {i} of {pieces.Length} does not meet its neighbours at the boundary of a page");
+            total += PagesOf(address, bytes, page);
+            length += bytes;
+        }
+
+        nint mapped = SysMman.mmap(0, total, SysMman.PROT_NONE, SysMman.MAP_PRIVATE | SysMman.MAP_ANONYMOUS | SysMman.MAP_NORESERVE, -1, 0);
+        if (mapped == SysMman.MAP_FAILED)
+            LinuxException.ThrowLast("mmap anonymous");
+        var joined = new MappedRegion(mapped, total, (nuint)pieces[0].Address % page, length);
+        try
+        {
+            nint at = mapped;
+            foreach ((nint address, ulong bytes) in pieces)
+            {
+                nuint size = PagesOf(address, bytes, page);
+                if (SysMman.mremap(address - (nint)((nuint)address % page), 0, size, SysMman.MREMAP_MAYMOVE | SysMman.MREMAP_FIXED, at) == SysMman.MAP_FAILED)
+                    LinuxException.ThrowLast("mremap");
+                at += (nint)size;
+            }
+
+            return joined;
+        }
+        catch
+        {
+            joined.Dispose();
+            throw;
+        }
+    }
+
+    private static nuint PagesOf(nint address, ulong bytes, nuint page) => ((nuint)address % page + (nuint)bytes + page - 1) & ~(page - 1);
+
     /// <summary>A part of the region as a span, which must not be used after the region is disposed.</summary>
     /// <param name="offset">Bytes from <see cref="Address"/>.</param>
     /// <param name="length">Bytes.</param>

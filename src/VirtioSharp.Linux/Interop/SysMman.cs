@@ -11,6 +11,9 @@ internal static unsafe partial class SysMman
     public const int MAP_PRIVATE = 0x2;
     public const int MAP_ANONYMOUS = 0x20;
     public const int MAP_NORESERVE = 0x4000;
+    public const int PROT_NONE = 0;
+    public const int MREMAP_MAYMOVE = 1;
+    public const int MREMAP_FIXED = 2;
     public const uint MFD_CLOEXEC = 0x1;
     public const uint MFD_ALLOW_SEALING = 0x2;
 
@@ -25,6 +28,10 @@ internal static unsafe partial class SysMman
 
     [LibraryImport(Libc.Name)]
     public static partial int munmap(nint address, nuint length);
+
+    /// <summary>An old size of 0 leaves a shared mapping where it is, and maps the same memory once more.</summary>
+    [LibraryImport(Libc.Name)]
+    public static partial nint mremap(nint oldAddress, nuint oldSize, nuint newSize, int flags, nint newAddress);
 
     // The marshaller's buffer on the stack holds 255 bytes, as many as the kernel allows here;
     // no free() can come between the call and reading errno.

@@ -187,7 +187,7 @@ internal sealed class BackEndSession : IDisposable
             throw new TransportException($"SET_FEATURES accepts {Features.AccessPlatform} without the protocol features REPLY_ACK and BACKEND_REQ, which translations need");
         _rings.Pause();
         _misses.Clear();
-        _memory.SetIotlb(on ? new Iotlb(IotlbMessages.MaxEntries, _misses.Ask) : null);
+        _memory.SetIotlb(on ? new Iotlb(IotlbMessages.MaxEntries, _misses.Ask, MemoryTable.Join) : null);
     }
 
     private void SetProtocolFeatures(ProtocolFeatures features)

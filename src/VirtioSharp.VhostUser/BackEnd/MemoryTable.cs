@@ -123,6 +123,21 @@ internal sealed class MemoryTable : IDisposable
         return 0;
     }
 
+    /// <summary>Maps parts of regions once more, one behind the other: a ring that lies apart (guests do that behind an IOMMU).</summary>
+    /// <exception cref="QueueException">That cannot be.</exception>
+    public static JoinedMemory Join(IReadOnlyList<MemoryRegion> pieces)
+    {
+        try
+        {
+            MappedRegion joined = MappedRegion.Join([.. pieces.Select(piece => (piece.Host, piece.Length))]);
+            return new JoinedMemory(joined.Address, joined);
+        }
+        catch (LinuxException refused)
+        {
+            throw new QueueException($"an area of a ring at I/O address {pieces[0].Start} lies in {pieces.Count} pieces: {refused.Message}");
+        }
+    }
+
     /// <summary>Whether a place here is in one of the regions.</summary>
     public bool Holds(nint host) => _slots.Exists(slot => (ulong)(host - slot.Mapping.Address) < slot.Region.Size);
 
