@@ -35,7 +35,6 @@ internal static class Order
         "Enumeration",
         "Reset and status",
         "Configuration space",
-        "Configuration space",
         "Configuration change",
         "Feature negotiation",
         "NEEDS_RESET",
