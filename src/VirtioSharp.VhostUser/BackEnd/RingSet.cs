@@ -155,6 +155,7 @@ internal sealed class RingSet : IDisposable
         foreach (Vring ring in _rings)
         {
             ring.Pause();
+            ring.ForgetWhereItStopped();
             _host.Track(ring.Index, null);
         }
 

@@ -130,7 +130,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         if (status == DeviceStatus.Reset)
             Reset();
         else if ((status & ~before & DeviceStatus.DriverOk) != 0)
-            Tell(static (link, self) => self.Start(link, isResumed: false), this);
+            Tell(static (link, self) => self.Start(link, from: null), this);
         else
             Tell(static (link, now) => SetStatus(link, now), status);
     }
@@ -195,16 +195,8 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <summary>Takes the rings back if the back-end still answers, and leaves.</summary>
     public void Dispose()
     {
-        try
-        {
-            if (_lost is null)
-                StopRings(_link);
-        }
-        catch (Exception gone) when (gone is TransportException or LinuxException)
-        {
-            // It has let go of them, or never will.
-        }
-
+        if (_lost is null)
+            TakeBackRings(_link);
         _link.Dispose();
         _poll.Dispose();
         _inflight?.Dispose();
@@ -229,10 +221,12 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     }
 
     /// <summary>DRIVER_OK, as QEMU tells it: features, in-flight buffer, memory, rings, and then the status.</summary>
-    private void Start(BackEndLink link, bool isResumed)
+    /// <param name="link">Whom.</param>
+    /// <param name="from">Where each ring goes on; null when they are new.</param>
+    private void Start(BackEndLink link, Func<int, FrontEndRing, QueueSnapshot>? from)
     {
         link.SetFeatures(_accepted ?? default);
-        if (isResumed)
+        if (from is not null)
             _written.TellAgain(link.Channel);
         if (link.Has(ProtocolFeatures.InflightShmfd))
         {
@@ -247,7 +241,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         for (int i = 0; i < _rings.Length; i++)
         {
             if (_rings[i] is { Layout: not null } ring)
-                ring.Start(link, i, isResumed ? WhereToResume(i, ring) : default, IsPacked);
+                ring.Start(link, i, from?.Invoke(i, ring) ?? default, IsPacked);
         }
 
         SetStatus(link, _status);
@@ -299,6 +293,19 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     {
         for (int i = 0; i < _rings.Length; i++)
             _rings[i]?.Stop(link, i);
+    }
+
+    /// <summary>Stops the rings of a back-end that is left then.</summary>
+    private void TakeBackRings(BackEndLink link)
+    {
+        try
+        {
+            StopRings(link);
+        }
+        catch (Exception gone) when (gone is TransportException or LinuxException)
+        {
+            // It has let go of them, or never will.
+        }
     }
 
     private void RequireConfiguration()
