@@ -39,6 +39,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <param name="device">What kind of device it is: the protocol does not tell.</param>
     /// <param name="options">How to deal with it.</param>
     /// <exception cref="VhostUserException">The back-end fails.</exception>
+    /// <exception cref="ArgumentException">The options exclude each other, or are none.</exception>
     public VhostUserFrontEnd(UnixSocket connection, DeviceId device, VhostUserFrontEndOptions? options = null)
         : this(connection, path: null, device, options ?? new())
     {
@@ -47,7 +48,16 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private VhostUserFrontEnd(UnixSocket connection, string? path, DeviceId device, VhostUserFrontEndOptions options)
     {
         (_path, _options, DeviceId) = (path, options, device);
-        RequirePowerOfTwo(options.IotlbEntryBytes);
+        try
+        {
+            options.MustBePossible();
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+
         _events = new BackEndEvents(OnConfigurationChanged, OnMissed, OnAccessFailed, OnNotified);
         _link = BackEndLink.Open(connection, options, options.Accepted, _events);
         try
@@ -94,6 +104,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <param name="device">What kind of device it is: the protocol does not tell.</param>
     /// <param name="options">How to deal with it.</param>
     /// <exception cref="VhostUserException">Nobody listens there, or accepts (the inner exception says why), or the back-end fails.</exception>
+    /// <exception cref="ArgumentException">The options exclude each other, or are none.</exception>
     public static VhostUserFrontEnd Connect(string path, DeviceId device, VhostUserFrontEndOptions? options = null)
     {
         options ??= new();
