@@ -214,6 +214,8 @@ internal sealed class BackEndSession : IDisposable
         {
             _channel = new BackEndChannel(_message.TakeFd(), _loop);
             _misses.Channel = _channel;
+            if (_rings.InBand is not null)
+                _rings.SayAgain();
         }
         catch (LinuxException refused)
         {
