@@ -12,6 +12,7 @@ using static VirtioSharp.VhostUser.Protocol.FrontEndRequest;
 namespace VirtioSharp.VhostUser.Tests;
 
 /// <summary>A device's state goes over a pipe, from one back-end to another, and whatever else comes out of a pipe is refused.</summary>
+[Collection(Alone.Name)] // one test counts descriptors
 [Proves("DEVICE_STATE", "vhost-user")]
 public sealed class DeviceStateTests
 {
