@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Device;
 using VirtioSharp.Linux;
 using VirtioSharp.Testing;
 using VirtioSharp.VhostUser.Protocol;
@@ -94,6 +95,33 @@ public sealed class ConfigurationTests : IDisposable
         Assert.Equal(2u, requests.Receive()!.Value.Request);
     }
 
+    [Fact]
+    [Proves("BACKEND_REQ", "vhost-user")]
+    public void A_change_while_the_machine_is_paused_is_announced_when_it_goes_on()
+    {
+        using var served = new ServedDevice(new AnnouncingDevice());
+        using FrontEnd frontEnd = served.Connect();
+        frontEnd.Negotiate(FrontEnd.UsualProtocol | ProtocolFeatures.Config);
+        (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair();
+        using var requests = new FrontEnd(ours);
+        using (theirs)
+            frontEnd.Do(FrontEndRequest.SetBackEndReqFd, [], theirs.Descriptor);
+        frontEnd.SetFeatures(FrontEnd.ModernFeatures);
+        frontEnd.AddMemory(_ram);
+        frontEnd.StartRing(_plain);
+        AssertServed(_plain, [0, 0xC0]);
+        frontEnd.Do(FrontEndRequest.SetStatus, Wire.U64(0)); // as QEMU does at "stop"
+        uint at = frontEnd.StopRing(_plain);
+
+        frontEnd.Do(FrontEndRequest.SetConfig, Wire.Config(0, 1, [7]));
+
+        Assert.False(Readiness.WaitReadable(requests.Descriptor, TimeSpan.Zero), "it was announced while the device is suspended");
+        frontEnd.StartRing(_plain, (ushort)at);
+        Assert.Equal((2u, Wire.Version), (requests.Receive()!.Value.Request, Wire.Version)); // CONFIG_CHANGE
+        AssertServed(_plain, [0, 7]);
+        Assert.False(Readiness.WaitReadable(requests.Descriptor, TimeSpan.Zero), "it was announced twice");
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -181,4 +209,15 @@ public sealed class ConfigurationTests : IDisposable
     }
 
     private byte[] Read(uint size) => _frontEnd.Ask(FrontEndRequest.GetConfig, Wire.Config(0, size, new byte[size]))[12..];
+
+    /// <summary>Whatever is written to its configuration is a change of it, as a resize from outside is.</summary>
+    private sealed class AnnouncingDevice() : DelegatingDevice(new ConfigurableDevice())
+    {
+        public override bool WriteConfiguration(int offset, ReadOnlySpan<byte> source)
+        {
+            bool written = base.WriteConfiguration(offset, source);
+            Services.ConfigurationChanged();
+            return written;
+        }
+    }
 }

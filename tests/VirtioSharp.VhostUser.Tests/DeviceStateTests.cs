@@ -1,4 +1,7 @@
+using System.Buffers;
+using VirtioSharp.Core.Device;
 using VirtioSharp.Devices.Block;
+using VirtioSharp.Devices.Rng;
 using VirtioSharp.Linux;
 using VirtioSharp.Testing;
 using VirtioSharp.VhostUser.Protocol;
@@ -9,6 +12,7 @@ using static VirtioSharp.VhostUser.Protocol.FrontEndRequest;
 namespace VirtioSharp.VhostUser.Tests;
 
 /// <summary>A device's state goes over a pipe, from one back-end to another, and whatever else comes out of a pipe is refused.</summary>
+[Collection(Alone.Name)] // one test counts descriptors
 [Proves("DEVICE_STATE", "vhost-user")]
 public sealed class DeviceStateTests
 {
@@ -70,6 +74,25 @@ public sealed class DeviceStateTests
         Assert.Contains(served.Log.Errors, line => line.Contains(reason, StringComparison.Ordinal));
         Assert.Equal(0, ReadWriteback(frontEnd));
         Assert.Equal(0UL, Give(frontEnd, Fetch(frontEnd))); // a good one is still taken
+    }
+
+    [Fact]
+    public void A_device_that_fails_over_its_state_costs_the_transfer_and_no_more()
+    {
+        using var served = new ServedDevice(new FailingDevice());
+        using var other = new ServedDevice();
+        using FrontEnd frontEnd = Greet(served);
+        using FrontEnd good = Greet(other);
+
+        Assert.Equal(1UL, Give(frontEnd, Fetch(good)));
+        (PipeEnd reading, PipeEnd writing) = PipeEnd.Create();
+        using (reading)
+        using (writing)
+            Assert.Equal(Refused, Begin(frontEnd, Save, writing));
+
+        Assert.Contains(served.Log.Errors, line => line.Contains("cannot load", StringComparison.Ordinal));
+        Assert.Contains(served.Log.Errors, line => line.Contains("cannot save", StringComparison.Ordinal));
+        frontEnd.Barrier();
     }
 
     [Fact]
@@ -224,6 +247,13 @@ public sealed class DeviceStateTests
 
         leaks.AssertNothingIsLeft();
         served.AssertServesNext();
+    }
+
+    private sealed class FailingDevice() : DelegatingDevice(new RngDevice())
+    {
+        public override void SaveState(IBufferWriter<byte> state) => throw new InvalidOperationException("cannot save");
+
+        public override void LoadState(ReadOnlySpan<byte> state) => throw new InvalidOperationException("cannot load");
     }
 
     private static FrontEnd Greet(ServedDevice served)

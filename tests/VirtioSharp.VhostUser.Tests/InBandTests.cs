@@ -183,18 +183,97 @@ public sealed class InBandTests : IDisposable
         Assert.True(Patience.Until(() => _ring.UsedIndex == 1001));
     }
 
-    private UnixSocket Prepare(FrontEnd frontEnd)
+    [Fact]
+    public void A_call_that_finds_no_room_in_the_socket_comes_when_there_is_some()
+    {
+        using var served = new ServedDevice(options: Offering);
+        using FrontEnd frontEnd = served.Connect();
+        int filled = 0;
+        using UnixSocket requests = Prepare(frontEnd, theirs => filled = Fill(theirs));
+        _ring.OfferBuffer();
+        frontEnd.Do(VringKick, Wire.State(0, 0));
+        frontEnd.Do(SetVringEnable, Wire.State(0, 1));
+        Assert.True(Patience.Until(() => _ring.UsedIndex == 1));
+        frontEnd.Barrier(); // and its turn is over
+
+        ReadAway(requests, filled);
+
+        Assert.Equal((VringCall, 0u), Hear(requests));
+        Answer(requests, VringCall);
+        _ring.UsedEvent = 1;
+        _ring.OfferBuffer();
+        frontEnd.Do(VringKick, Wire.State(0, 0));
+        Assert.Equal((VringCall, 0u), Hear(requests));
+    }
+
+    [Fact]
+    public void A_call_that_was_not_answered_is_said_again_over_the_next_socket()
+    {
+        using var served = new ServedDevice(options: Offering);
+        using FrontEnd frontEnd = served.Connect();
+        using UnixSocket requests = Prepare(frontEnd);
+        _ring.OfferBuffer();
+        frontEnd.Do(VringKick, Wire.State(0, 0));
+        frontEnd.Do(SetVringEnable, Wire.State(0, 1));
+        Assert.Equal((VringCall, 0u), Hear(requests));
+
+        using UnixSocket next = GiveSocket(frontEnd);
+
+        Assert.Equal((VringCall, 0u), Hear(next));
+    }
+
+    [Fact]
+    public void A_thread_per_queue_cannot_share_the_socket()
+    {
+        using var served = new ServedDevice(options: Offering);
+
+        var refused = Assert.Throws<ArgumentException>(() => VhostUserFrontEnd.Connect(served.SocketPath, DeviceId.Entropy, Accepting with { HasThreadPerQueue = true }));
+
+        Assert.Contains("HasThreadPerQueue", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("InbandNotifications", refused.Message, StringComparison.Ordinal);
+        Assert.Null(served.NextReport().Ended);
+    }
+
+    private UnixSocket Prepare(FrontEnd frontEnd, Action<UnixSocket>? beforehand = null)
     {
         frontEnd.Negotiate(Protocol);
-        (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair();
-        using (theirs)
-            frontEnd.Do(SetBackEndReqFd, [], theirs.Descriptor);
+        UnixSocket ours = GiveSocket(frontEnd, beforehand);
         frontEnd.SetFeatures(FrontEnd.ModernFeatures);
         frontEnd.AddMemory(_ram);
         frontEnd.Send(SetVringNum, Wire.State(0, (uint)_ring.Size));
         frontEnd.Send(SetVringBase, Wire.State(0, 0));
         frontEnd.Send(SetVringAddr, _ring.AddressPayload);
         return ours;
+    }
+
+    private static UnixSocket GiveSocket(FrontEnd frontEnd, Action<UnixSocket>? beforehand = null)
+    {
+        (UnixSocket ours, UnixSocket theirs) = UnixSocket.Pair();
+        using (theirs)
+        {
+            beforehand?.Invoke(theirs);
+            frontEnd.Do(SetBackEndReqFd, [], theirs.Descriptor);
+        }
+
+        return ours;
+    }
+
+    /// <returns>Bytes.</returns>
+    private static int Fill(UnixSocket socket)
+    {
+        socket.Descriptor.SetNonBlocking();
+        int filled = 0;
+        for (int sent; (sent = socket.SendWithFds(new byte[1024], [])) != UnixSocket.WouldBlock;)
+            filled += sent;
+        return filled;
+    }
+
+    private static void ReadAway(UnixSocket socket, int bytes)
+    {
+        using var none = new ReceivedFds(1);
+        byte[] piece = new byte[1024];
+        while (bytes > 0)
+            bytes -= socket.ReceiveWithFds(piece.AsSpan(0, Math.Min(bytes, piece.Length)), none);
     }
 
     private static (uint Request, uint Ring) Hear(UnixSocket requests)

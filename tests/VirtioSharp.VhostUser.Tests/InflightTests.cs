@@ -133,6 +133,26 @@ public sealed class InflightTests : IDisposable
     }
 
     [Fact]
+    public void A_ring_whose_memory_is_given_again_goes_on_with_what_is_noted_there_wherever_it_starts()
+    {
+        var device = new KeepingDevice();
+        using var served = new ServedDevice(device);
+        using FrontEnd frontEnd = served.Connect();
+        using FileDescriptor file = Prepare(frontEnd);
+        Start(frontEnd, file, isNew: false);
+        Offer(2);
+        WaitTaken(device, 2);
+        Assert.Equal(2u, frontEnd.StopRing(_ring));
+
+        device.Keeps = false;
+        SetInflight(frontEnd, file);
+        frontEnd.StartRing(_ring, at: 1); // as another back-end may have stopped, which had the ring meanwhile
+
+        _ring.WaitUsed(2);
+        Assert.Equal(4, device.Taken);
+    }
+
+    [Fact]
     public void A_region_that_cannot_be_stops_only_its_ring()
     {
         using FileDescriptor file = Die(requests: 1);

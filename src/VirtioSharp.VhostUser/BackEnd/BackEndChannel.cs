@@ -9,7 +9,8 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <remarks>
 /// Nobody waits for an answer: QEMU answers CONFIG_CHANGE only after it has asked us GET_CONFIG on the other socket, and an
 /// IOTLB miss after it has sent the translation there, so a thread that waited here would wait for ever. Misses ask for one, to hear of a
-/// refusal, and in-band notifications, so as not to fill the socket; answers come in the order of the requests.
+/// refusal, and in-band notifications, so as not to fill the socket; answers come in the order of the requests. A notification that
+/// finds the socket full nevertheless is sent as soon as there is room: the driver may wait for it.
 /// </remarks>
 internal sealed class BackEndChannel : IReadyHandler, IDisposable
 {
@@ -18,7 +19,8 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
     private readonly ReceivedFds _fds = new(capacity: 1);
     private IEventRegistration? _registration;
     private readonly Queue<(BackEndRequest Request, int Ring)> _unanswered = new(); // in-band notifications
-    private readonly HashSet<(BackEndRequest Request, int Ring)> _again = [];
+    private readonly HashSet<(BackEndRequest Request, int Ring)> _again = []; // when the one before is answered
+    private readonly HashSet<(BackEndRequest Request, int Ring)> _unsent = []; // when there is room
     private int _have;
 
     public BackEndChannel(FileDescriptor descriptor, EventLoop loop)
@@ -50,16 +52,24 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
     /// that there are never more than two of a ring in the socket.</summary>
     public void Notify(BackEndRequest request, int ring)
     {
-        var payload = new VringState((uint)ring, 0);
+        if (_unsent.Contains((request, ring)))
+            return;
         if (_unanswered.Contains((request, ring)))
+        {
             _again.Add((request, ring));
-        else if (Send(request, MessageFlags.Version1 | MessageFlags.NeedReply, MemoryMarshal.AsBytes(new ReadOnlySpan<VringState>(in payload))))
-            _unanswered.Enqueue((request, ring));
+        }
+        else if (TryNotify(request, ring) == UnixSocket.WouldBlock)
+        {
+            _unsent.Add((request, ring));
+            _registration?.Update(EpollEvents.In | EpollEvents.Out);
+        }
     }
 
-    /// <summary>Answers have come.</summary>
+    /// <summary>Answers have come, or there is room.</summary>
     public void OnReady(EpollEvents ready)
     {
+        if ((ready & EpollEvents.Out) != 0)
+            SendUnsent();
         try
         {
             int received = _socket.ReceiveWithFds(_reply.AsSpan(_have), _fds);
@@ -99,6 +109,23 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
             MissAnswered?.Invoke(MemoryMarshal.Read<ulong>(_reply.AsSpan(MessageHeader.Bytes)) != 0);
     }
 
+    private void SendUnsent()
+    {
+        _unsent.RemoveWhere(one => TryNotify(one.Request, one.Ring) != UnixSocket.WouldBlock);
+        if (_unsent.Count == 0)
+            _registration?.Update(EpollEvents.In);
+    }
+
+    /// <returns>As <see cref="TrySend"/>.</returns>
+    private int TryNotify(BackEndRequest request, int ring)
+    {
+        var payload = new VringState((uint)ring, 0);
+        int sent = TrySend(request, MessageFlags.Version1 | MessageFlags.NeedReply, MemoryMarshal.AsBytes(new ReadOnlySpan<VringState>(in payload)));
+        if (sent > 0)
+            _unanswered.Enqueue((request, ring));
+        return sent;
+    }
+
     private void GoOnNotifying()
     {
         (BackEndRequest Request, int Ring) answered = _unanswered.Dequeue();
@@ -119,17 +146,20 @@ internal sealed class BackEndChannel : IReadyHandler, IDisposable
         return Send(BackEndRequest.IotlbMsg, flags, MemoryMarshal.AsBytes(new ReadOnlySpan<IotlbPayload>(in payload)));
     }
 
-    private bool Send(BackEndRequest request, MessageFlags flags, ReadOnlySpan<byte> payload)
+    private bool Send(BackEndRequest request, MessageFlags flags, ReadOnlySpan<byte> payload) => TrySend(request, flags, payload) > 0;
+
+    /// <returns>More than 0 when it was sent, <see cref="UnixSocket.WouldBlock"/> when there is no room, and 0 when nobody is there.</returns>
+    private int TrySend(BackEndRequest request, MessageFlags flags, ReadOnlySpan<byte> payload)
     {
         Span<byte> message = stackalloc byte[MessageHeader.Bytes + IotlbPayload.Bytes];
         message = MessageHeader.Compose(message, (uint)request, flags, payload);
         try
         {
-            return _socket.SendWithFds(message, []) == message.Length;
+            return _socket.SendWithFds(message, []); // the kernel takes so few bytes whole, or none
         }
         catch (LinuxException)
         {
-            return false;
+            return 0;
         }
     }
 }

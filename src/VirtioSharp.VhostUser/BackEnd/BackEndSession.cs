@@ -33,7 +33,8 @@ internal sealed class BackEndSession : IDisposable
     private readonly SessionRecorder _recorder;
     private ProtocolFeatures _protocol;
     private BackEndChannel? _channel;
-    private bool _hasChanged; // configuration space, and the front-end has not been told
+    private bool _hasChanged; // configuration space or the device's NEEDS_RESET, and the front-end has not been told
+    private uint _toldGeneration; // a host whose driver is reset, as while a machine pauses, signals nothing, but counts changes
 
     public BackEndSession(UnixSocket socket, DeviceHost host, EventLoop loop, VhostUserOptions options, SessionRecorder recorder, ILogger log)
     {
@@ -49,6 +50,7 @@ internal sealed class BackEndSession : IDisposable
         _stateMessages = new StateMessages(_message, host, _rings, loop, log);
         _iotlbMessages = new IotlbMessages(_message, _memory, _rings, _misses, recorder, log);
         _offeredProtocol = options.Offered(host.Traits);
+        _toldGeneration = host.ConfigurationGeneration;
     }
 
     private FeatureSet OfferedFeatures => _host.DeviceFeatures
@@ -101,9 +103,10 @@ internal sealed class BackEndSession : IDisposable
     /// <summary>While the device is suspended, its front-end is told nothing ("Suspended device state"), but it is when the device goes on.</summary>
     private void TellOfChange()
     {
-        if (!_hasChanged || _rings.IsSuspended)
+        uint generation = _host.ConfigurationGeneration;
+        if ((!_hasChanged && generation == _toldGeneration) || _rings.IsSuspended)
             return;
-        _hasChanged = false;
+        (_hasChanged, _toldGeneration) = (false, generation);
         if ((_protocol & ProtocolFeatures.Config) != 0)
             _channel?.SendConfigChange();
     }
@@ -211,6 +214,8 @@ internal sealed class BackEndSession : IDisposable
         {
             _channel = new BackEndChannel(_message.TakeFd(), _loop);
             _misses.Channel = _channel;
+            if (_rings.InBand is not null)
+                _rings.SayAgain();
         }
         catch (LinuxException refused)
         {

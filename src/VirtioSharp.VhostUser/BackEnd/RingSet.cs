@@ -155,6 +155,7 @@ internal sealed class RingSet : IDisposable
         foreach (Vring ring in _rings)
         {
             ring.Pause();
+            ring.ForgetWhereItStopped();
             _host.Track(ring.Index, null);
         }
 
@@ -212,6 +213,16 @@ internal sealed class RingSet : IDisposable
         foreach (Vring ring in _rings)
             all &= TryRun(ring);
         return all;
+    }
+
+    /// <summary>What was said in-band over a socket that is no more may be lost, so it is said again. An interrupt too many does no harm.</summary>
+    public void SayAgain()
+    {
+        foreach (Vring ring in _rings)
+            if (ring.IsRunning)
+                ring.SignalCall();
+        if ((_host.Status & DeviceStatus.NeedsReset) != 0)
+            SignalErrors();
     }
 
     /// <summary>The device gave up: whoever watches the error descriptors is told.</summary>

@@ -50,12 +50,13 @@ internal sealed class StateMessages(IncomingMessage message, DeviceHost host, Ri
         {
             PipeEnd end = PipeEnd.Adopt(channel);
             _transfer?.Dispose();
+            _transfer = null; // nor is it asked about any more, if this one cannot begin
             _transfer = asked.Direction == DeviceStateTransfer.Save
                 ? StateTransfer.Save(end, loop, host, log)
                 : StateTransfer.Load(end, loop, Load, log);
             return null;
         }
-        catch (LinuxException refused)
+        catch (Exception refused) when (refused is not OutOfMemoryException) // the kernel's, or the device's, which cannot say what its state is
         {
             return refused.Message;
         }

@@ -90,7 +90,7 @@ internal sealed class StateTransfer : IReadyHandler, IDisposable
                     Fail($"more than {DeviceState.MaxTotalBytes} bytes");
             }
         }
-        catch (Exception wrong) when (wrong is LinuxException or FormatException)
+        catch (Exception wrong) when (wrong is not OutOfMemoryException) // a device's mistake, too, costs its state and not the loop
         {
             Fail(wrong.Message);
         }

@@ -8,14 +8,11 @@ namespace VirtioSharp.VhostUser.BackEnd;
 public sealed record VhostUserOptions
 {
     /// <summary>Everything that works here.</summary>
-    public const ProtocolFeatures Implemented =
-        ProtocolFeatures.Mq | ProtocolFeatures.LogShmfd | ProtocolFeatures.ReplyAck | ProtocolFeatures.BackEndReq | ProtocolFeatures.Config
-        | ProtocolFeatures.InflightShmfd | ProtocolFeatures.ResetDevice | ProtocolFeatures.ConfigureMemSlots | ProtocolFeatures.Status
-        | ProtocolFeatures.DeviceState | ProtocolFeatures.GetVringBaseInflight | ProtocolFeatures.GpaAddresses;
+    public const ProtocolFeatures Implemented = ProtocolRules.AtBothEnds | ProtocolFeatures.LogShmfd;
 
-    /// <summary>What works, too, and is used only if it is asked for: there are front-ends that accept INBAND_NOTIFICATIONS without having it
-    /// (QEMU), and messages are slower than eventfds.</summary>
-    public const ProtocolFeatures Optional = ProtocolFeatures.InbandNotifications;
+    /// <summary>What works, too, and is offered only if it is asked for: there are front-ends that accept INBAND_NOTIFICATIONS without
+    /// having it (QEMU).</summary>
+    public const ProtocolFeatures Optional = ProtocolRules.Optional;
 
     /// <summary>Which of <see cref="Optional"/> to offer.</summary>
     public ProtocolFeatures Added { get; init; }
@@ -41,7 +38,7 @@ public sealed record VhostUserOptions
     /// <summary>What is offered with a device.</summary>
     internal ProtocolFeatures Offered(DeviceTraits device)
     {
-        ProtocolFeatures offered = (Implemented | (Added & Optional)) & ~Withheld;
+        ProtocolFeatures offered = ProtocolRules.Chosen(Implemented, Added, Withheld);
         if (device.ConfigurationSize == 0)
             offered &= ~ProtocolFeatures.Config; // there is none to read, and QEMU warns of it
         return ProtocolRules.WithWhatTheyNeed(offered);

@@ -11,10 +11,11 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <summary>One ring of a session, put together from messages in any order; runs while it is started and enabled.</summary>
 /// <remarks>
 /// <code>
-///            SET_VRING_KICK                       started by the kick descriptor (never disabled by it),
-///  stopped ────────────────► started              stopped by GET_VRING_BASE or a reset
+///           SET_VRING_KICK,                       started by the kick descriptor (never disabled by it),
+///           or VRING_KICK in-band                 or by the first kick where kicks are messages;
+///  stopped ────────────────► started              stopped by GET_VRING_BASE or a reset;
 ///          ◄────────────────                      enabled and disabled by SET_VRING_ENABLE, in either state
-///            GET_VRING_BASE
+///           GET_VRING_BASE
 /// </code>
 /// </remarks>
 internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTable memory) : IReadyHandler, IDeferred, IDisposable
@@ -72,6 +73,9 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
         _at = at;
         return moves;
     }
+
+    /// <summary>Where it goes on is told together with what is in flight, so both are believed, wherever it stopped.</summary>
+    public void ForgetWhereItStopped() => _hasRun = false;
 
     public void SetAddress(in VringAddress address) => _address = address;
 

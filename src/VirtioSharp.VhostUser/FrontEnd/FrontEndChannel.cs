@@ -177,13 +177,16 @@ internal sealed class FrontEndChannel : IDisposable
         }
     }
 
-    private ReadOnlySpan<byte> Receive(FrontEndRequest request, int maxFds, params scoped ReadOnlySpan<int> sizes)
+    private ReadOnlySpan<byte> Receive(FrontEndRequest request, int maxFds, params scoped ReadOnlySpan<int> sizes) =>
+        Receive(request, _time.GetTimestamp(), maxFds, sizes);
+
+    private ReadOnlySpan<byte> Receive(FrontEndRequest request, long start, int maxFds, params scoped ReadOnlySpan<int> sizes)
     {
         bool isOutermost = !_isReceiving;
         _isReceiving = true;
         try
         {
-            return ReceiveInTurn(request, maxFds, sizes);
+            return ReceiveInTurn(request, start, maxFds, sizes);
         }
         finally
         {
@@ -191,9 +194,8 @@ internal sealed class FrontEndChannel : IDisposable
         }
     }
 
-    private ReadOnlySpan<byte> ReceiveInTurn(FrontEndRequest request, int maxFds, scoped ReadOnlySpan<int> sizes)
+    private ReadOnlySpan<byte> ReceiveInTurn(FrontEndRequest request, long start, int maxFds, scoped ReadOnlySpan<int> sizes)
     {
-        long start = _time.GetTimestamp();
         _fds.Clear();
         Fill(request, 0, MessageHeader.Bytes, maxFds, start);
         MessageHeader header = MemoryMarshal.Read<MessageHeader>(_reply);
@@ -215,13 +217,15 @@ internal sealed class FrontEndChannel : IDisposable
         return _reply.AsSpan(MessageHeader.Bytes, (int)header.Size);
     }
 
-    /// <summary>Awaits the answers that are owed to IOTLB_MSGs.</summary>
+    /// <summary>Awaits the answers that are owed to IOTLB_MSGs, all within one time limit: a back-end that misses something else before
+    /// each answer would never have given the last.</summary>
     private void Settle()
     {
+        long start = _time.GetTimestamp();
         while (_owed > 0)
         {
             _owed--;
-            MustBeGranted(MemoryMarshal.Read<ulong>(Receive(FrontEndRequest.IotlbMsg, maxFds: 0, sizeof(ulong))));
+            MustBeGranted(MemoryMarshal.Read<ulong>(Receive(FrontEndRequest.IotlbMsg, start, maxFds: 0, sizeof(ulong))));
         }
     }
 

@@ -29,6 +29,9 @@ internal sealed class FrontEndRing : IDisposable
     /// <summary>Whether the back-end may use it.</summary>
     public bool IsStarted { get; private set; }
 
+    /// <summary>While it may not: where it said that it stopped (GET_VRING_BASE), if one has used it.</summary>
+    public uint? StoppedAt { get; private set; }
+
     /// <summary>Starts it: it is the kick descriptor that does, or the first kick in-band.</summary>
     public void Start(BackEndLink link, int index, QueueSnapshot at, bool isPacked)
     {
@@ -45,14 +48,14 @@ internal sealed class FrontEndRing : IDisposable
             log: 0));
         if (link.Has(ProtocolFeatures.InbandNotifications))
         {
-            IsStarted = true;
+            (IsStarted, StoppedAt) = (true, null);
             channel.Send(FrontEndRequest.VringKick, new VringState((uint)index, 0));
         }
         else
         {
             channel.Send(FrontEndRequest.SetVringErr, (ulong)index, Error.Descriptor);
             channel.Send(FrontEndRequest.SetVringCall, (ulong)index, Call.Descriptor);
-            IsStarted = true; // perhaps even if it refuses the kick
+            (IsStarted, StoppedAt) = (true, null); // perhaps even if it refuses the kick
             channel.Send(FrontEndRequest.SetVringKick, (ulong)index, Kick.Descriptor);
         }
 
@@ -70,7 +73,7 @@ internal sealed class FrontEndRing : IDisposable
         VringState stopped = link.Channel.Ask<VringState, VringState>(FrontEndRequest.GetVringBase, new VringState((uint)index, 0));
         if (stopped.Index != (uint)index)
             throw link.Channel.Distrust(FrontEndRequest.GetVringBase, $"GET_VRING_BASE: ring {stopped.Index} in the answer about ring {index}");
-        IsStarted = false;
+        (IsStarted, StoppedAt) = (false, stopped.Num);
     }
 
     /// <summary>Waits for a used buffer notification and takes it.</summary>
@@ -78,7 +81,7 @@ internal sealed class FrontEndRing : IDisposable
     public bool WaitForCall(TimeSpan timeout) => _callOnly.Wait(timeout) > 0 && Call.TryDrain(out _);
 
     /// <summary>The driver has reset its device: it will lay the queue out again.</summary>
-    public void Forget() => (IsStarted, Layout, Queue) = (false, null, null);
+    public void Forget() => (IsStarted, StoppedAt, Layout, Queue) = (false, null, null, null);
 
     public void Dispose()
     {

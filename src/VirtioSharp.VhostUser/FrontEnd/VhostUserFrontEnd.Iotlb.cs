@@ -1,4 +1,3 @@
-using System.Numerics;
 using VirtioSharp.Core.Memory;
 using VirtioSharp.VhostUser.Protocol;
 
@@ -8,8 +7,6 @@ namespace VirtioSharp.VhostUser.FrontEnd;
 // addresses; a back-end that misses one is given the translation of what lies around it, as long as that is the driver's.
 public sealed partial class VhostUserFrontEnd
 {
-    private const int SmallestEntry = 4096;
-
     private bool _hasGiven;
 
     /// <summary>Whether an IOMMU is between the back-end and memory: it was wanted, and could be had.</summary>
@@ -25,7 +22,7 @@ public sealed partial class VhostUserFrontEnd
     /// <exception cref="VhostUserException">The back-end fails.</exception>
     public void InvalidateTranslations()
     {
-        if (!_hasGiven || _accepted is null)
+        if (!_hasGiven || _accepted is null || _lost is not null) // the next back-end has none
             return;
         _hasGiven = false;
         _link.Channel.SendIotlb(new IotlbPayload(Dma.Region.Start.Value, Dma.Region.Length, 0, MemoryAccess.None, IotlbType.Invalidate));
@@ -50,11 +47,5 @@ public sealed partial class VhostUserFrontEnd
     {
         AccessFailures++;
         return true;
-    }
-
-    private static void RequirePowerOfTwo(int bytes)
-    {
-        if (bytes != 0 && (bytes < SmallestEntry || !BitOperations.IsPow2(bytes)))
-            throw new ArgumentException($"{bytes} bytes are no size of a translation: a power of two from {SmallestEntry} on, or 0", nameof(bytes));
     }
 }

@@ -1,5 +1,4 @@
-using VirtioSharp.Core.Errors;
-using VirtioSharp.Linux;
+using VirtioSharp.Core.Queues;
 using VirtioSharp.Spec;
 using VirtioSharp.VhostUser.Protocol;
 
@@ -11,7 +10,8 @@ public sealed partial class VhostUserFrontEnd
     /// <summary>Moves the device to another back-end. The driver goes on; requests in flight are used once, here or there.</summary>
     /// <remarks>
     /// With GET_VRING_BASE_INFLIGHT the old back-end may leave them to the new one, which finds them in the in-flight buffer; else it
-    /// completes them first. With DEVICE_STATE its state goes along. When the new one fails, the old one goes on.
+    /// completes them first. With DEVICE_STATE its state goes along. When the new one fails, it is taken off the rings, and the old one
+    /// goes on. Not while queues have threads of their own: they must not touch their rings meanwhile.
     /// </remarks>
     /// <param name="path">Where the new one listens. It must offer what the old one does.</param>
     /// <exception cref="VhostUserException">It cannot take over, and the old one has gone on; or the old one fails.</exception>
@@ -24,7 +24,6 @@ public sealed partial class VhostUserFrontEnd
         {
             RequireTheSame(next);
             StopForMove();
-            HandOver(next);
         }
         catch
         {
@@ -32,10 +31,21 @@ public sealed partial class VhostUserFrontEnd
             throw;
         }
 
-        BackEndLink old = _link;
+        try
+        {
+            HandOver(next);
+        }
+        catch
+        {
+            TakeBackRings(next); // before anybody else is on them: it may have run some
+            next.Dispose();
+            GoOn();
+            throw;
+        }
+
         _path = path;
+        using BackEndLink old = _link;
         Adopt(next);
-        old.Dispose();
     }
 
     private void StopForMove()
@@ -53,17 +63,9 @@ public sealed partial class VhostUserFrontEnd
 
     private void HandOver(BackEndLink next)
     {
-        try
-        {
-            if (_link.Has(ProtocolFeatures.DeviceState))
-                StateChannel.Load(next.Channel, StateChannel.Save(_link.Channel, _options.ReplyTimeout), _options.ReplyTimeout);
-            Resume(next);
-        }
-        catch (Exception failed) when (failed is TransportException or LinuxException)
-        {
-            GoOn();
-            throw;
-        }
+        if (_link.Has(ProtocolFeatures.DeviceState))
+            StateChannel.Load(next.Channel, StateChannel.Save(_link.Channel, _options.ReplyTimeout), _options.ReplyTimeout);
+        Resume(next);
     }
 
     /// <summary>Nobody has taken the device over, so it stays where it was.</summary>
@@ -71,7 +73,12 @@ public sealed partial class VhostUserFrontEnd
     {
         if ((_status & DeviceStatus.DriverOk) == 0)
             return;
-        Tell(static (link, self) => self.Start(link, isResumed: true), this);
+        Tell(static (link, self) => self.Start(link, self.WhereItStopped), this);
         WakeBothEnds();
     }
+
+    /// <summary>What the back-end that had it last said when it was stopped: another position in the same session would tell ours that
+    /// another driver has laid the ring out, and what is in flight in it is void. One that has not said it is like one that has died.</summary>
+    private QueueSnapshot WhereItStopped(int index, FrontEndRing ring) =>
+        ring.StoppedAt is { } at ? QueueSnapshot.FromVringBase(at, IsPacked) : WhereToResume(index, ring);
 }

@@ -176,7 +176,7 @@ public sealed partial class VhostUserFrontEnd
         if ((_status & DeviceStatus.DriverOk) != 0)
         {
             SetStatus(link, _status & ~DeviceStatus.DriverOk);
-            Start(link, isResumed: true);
+            Start(link, WhereToResume);
             return;
         }
 

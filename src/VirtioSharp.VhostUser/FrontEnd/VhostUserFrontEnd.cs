@@ -39,6 +39,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <param name="device">What kind of device it is: the protocol does not tell.</param>
     /// <param name="options">How to deal with it.</param>
     /// <exception cref="VhostUserException">The back-end fails.</exception>
+    /// <exception cref="ArgumentException">The options exclude each other, or are none.</exception>
     public VhostUserFrontEnd(UnixSocket connection, DeviceId device, VhostUserFrontEndOptions? options = null)
         : this(connection, path: null, device, options ?? new())
     {
@@ -47,7 +48,16 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     private VhostUserFrontEnd(UnixSocket connection, string? path, DeviceId device, VhostUserFrontEndOptions options)
     {
         (_path, _options, DeviceId) = (path, options, device);
-        RequirePowerOfTwo(options.IotlbEntryBytes);
+        try
+        {
+            options.MustBePossible();
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+
         _events = new BackEndEvents(OnConfigurationChanged, OnMissed, OnAccessFailed, OnNotified);
         _link = BackEndLink.Open(connection, options, options.Accepted, _events);
         try
@@ -94,6 +104,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <param name="device">What kind of device it is: the protocol does not tell.</param>
     /// <param name="options">How to deal with it.</param>
     /// <exception cref="VhostUserException">Nobody listens there, or accepts (the inner exception says why), or the back-end fails.</exception>
+    /// <exception cref="ArgumentException">The options exclude each other, or are none.</exception>
     public static VhostUserFrontEnd Connect(string path, DeviceId device, VhostUserFrontEndOptions? options = null)
     {
         options ??= new();
@@ -130,7 +141,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         if (status == DeviceStatus.Reset)
             Reset();
         else if ((status & ~before & DeviceStatus.DriverOk) != 0)
-            Tell(static (link, self) => self.Start(link, isResumed: false), this);
+            Tell(static (link, self) => self.Start(link, from: null), this);
         else
             Tell(static (link, now) => SetStatus(link, now), status);
     }
@@ -195,16 +206,8 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     /// <summary>Takes the rings back if the back-end still answers, and leaves.</summary>
     public void Dispose()
     {
-        try
-        {
-            if (_lost is null)
-                StopRings(_link);
-        }
-        catch (Exception gone) when (gone is TransportException or LinuxException)
-        {
-            // It has let go of them, or never will.
-        }
-
+        if (_lost is null)
+            TakeBackRings(_link);
         _link.Dispose();
         _poll.Dispose();
         _inflight?.Dispose();
@@ -229,10 +232,12 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     }
 
     /// <summary>DRIVER_OK, as QEMU tells it: features, in-flight buffer, memory, rings, and then the status.</summary>
-    private void Start(BackEndLink link, bool isResumed)
+    /// <param name="link">Whom.</param>
+    /// <param name="from">Where each ring goes on; null when they are new.</param>
+    private void Start(BackEndLink link, Func<int, FrontEndRing, QueueSnapshot>? from)
     {
         link.SetFeatures(_accepted ?? default);
-        if (isResumed)
+        if (from is not null)
             _written.TellAgain(link.Channel);
         if (link.Has(ProtocolFeatures.InflightShmfd))
         {
@@ -247,7 +252,7 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
         for (int i = 0; i < _rings.Length; i++)
         {
             if (_rings[i] is { Layout: not null } ring)
-                ring.Start(link, i, isResumed ? WhereToResume(i, ring) : default, IsPacked);
+                ring.Start(link, i, from?.Invoke(i, ring) ?? default, IsPacked);
         }
 
         SetStatus(link, _status);
@@ -299,6 +304,19 @@ public sealed partial class VhostUserFrontEnd : IDriverTransport
     {
         for (int i = 0; i < _rings.Length; i++)
             _rings[i]?.Stop(link, i);
+    }
+
+    /// <summary>Stops the rings of a back-end that is left then.</summary>
+    private void TakeBackRings(BackEndLink link)
+    {
+        try
+        {
+            StopRings(link);
+        }
+        catch (Exception gone) when (gone is TransportException or LinuxException)
+        {
+            // It has let go of them, or never will.
+        }
     }
 
     private void RequireConfiguration()

@@ -204,6 +204,35 @@ public sealed class HostileBackEndTests
         timeout: Short);
 
     [Fact]
+    public void A_miss_more_before_each_translation_is_acknowledged()
+    {
+        ulong address = 0;
+        void Miss(ScriptedBackEnd peer) => peer.Ask(1, Wire.Version, Wire.Iotlb(address, 0, 0, permission: 1, type: 1));
+        AssertRefused(
+            VhostUserFailure.TimedOut,
+            "has not answered IOTLB_MSG within 0.2 s",
+            peer =>
+            {
+                bool isOwed = false;
+                peer.Script[FrontEndRequest.GetFeatures] = _ => Reply(peer, FrontEndRequest.GetFeatures, Wire.U64(ScriptedBackEnd.Features | Wire.AccessPlatform));
+                peer.Script[FrontEndRequest.IotlbMsg] = _ =>
+                {
+                    Miss(peer);
+                    if (isOwed)
+                        peer.Reply(FrontEndRequest.IotlbMsg, Wire.U64(0)); // to the one before: there is always one left to wait for
+                    return isOwed = true;
+                };
+            },
+            (frontEnd, peer) =>
+            {
+                address = frontEnd.Dma.Region.Start.Value;
+                Miss(peer);
+                frontEnd.WaitForInterrupt([InterruptSource.Configuration], Patience.Limit);
+            },
+            timeout: Short);
+    }
+
+    [Fact]
     public void Coming_back_again_and_again_and_dying_of_the_same_question() => AssertRefused(
         VhostUserFailure.Lost,
         "has closed the connection and not answered GET_CONFIG",
@@ -289,7 +318,7 @@ public sealed class HostileBackEndTests
 
         var thrown = Assert.Throws<VhostUserException>(() =>
         {
-            using VhostUserFrontEnd frontEnd = peer.Connect(new() { ReplyTimeout = timeout ?? Patience.Limit, ReconnectTimeout = reconnect });
+            using VhostUserFrontEnd frontEnd = peer.Connect(new() { ReplyTimeout = timeout ?? Patience.Limit, ReconnectTimeout = reconnect, IotlbEntryBytes = 4096 });
             use(frontEnd, peer);
         });
 

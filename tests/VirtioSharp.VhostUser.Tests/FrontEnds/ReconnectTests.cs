@@ -49,6 +49,15 @@ public sealed class ReconnectTests : IDisposable
     }
 
     [Fact]
+    public void A_thread_per_queue_is_not_resumed()
+    {
+        var refused = Assert.Throws<ArgumentException>(() => _peer.Connect(Patient with { HasThreadPerQueue = true }));
+
+        Assert.Contains("HasThreadPerQueue", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("ReconnectTimeout", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     [Proves("In-flight recovery", "vhost-user")]
     public void One_that_died_before_it_gave_an_in_flight_buffer_is_followed_by_one_that_is_asked_for_it()
     {

@@ -1,3 +1,4 @@
+using VirtioSharp.Core.Driver;
 using VirtioSharp.Drivers.Rng;
 using VirtioSharp.Spec;
 using VirtioSharp.Testing;
@@ -57,6 +58,22 @@ public sealed class TranslatedMemoryTests
 
         Assert.False(frontEnd.Offer.Features.Has(Features.AccessPlatform));
         Assert.False(frontEnd.IsTranslated);
+    }
+
+    [Fact]
+    public void From_a_back_end_that_has_left_nothing_is_to_be_taken_back()
+    {
+        using var served = new ServedDevice();
+        using VhostUserFrontEnd frontEnd = Connect(served, Pages);
+        using var driver = new RngDriver(frontEnd);
+        AssertReads(driver);
+        served.Stop();
+        served.AssertEnds();
+        Assert.Throws<VhostUserException>(() => frontEnd.WaitForInterrupt([InterruptSource.Configuration], Patience.Limit));
+
+        frontEnd.InvalidateTranslations();
+
+        Assert.Equal(0, frontEnd.BackEndProcess);
     }
 
     [Fact]

@@ -29,8 +29,12 @@ internal sealed class LeakCheck : IDisposable
     }
 
     /// <summary>Not counting the assemblies, which the runtime loads when it likes and keeps open.</summary>
-    private static int Descriptors => new DirectoryInfo("/proc/self/fd").EnumerateFileSystemInfos()
-        .Count(descriptor => descriptor.LinkTarget?.EndsWith(".dll", StringComparison.Ordinal) == false);
+    private static IEnumerable<string> OpenFiles => new DirectoryInfo("/proc/self/fd").EnumerateFileSystemInfos()
+        .Select(descriptor => descriptor.LinkTarget)
+        .OfType<string>() // one may have been closed meanwhile
+        .Where(target => !target.EndsWith(".dll", StringComparison.Ordinal));
+
+    private static int Descriptors => OpenFiles.Count();
 
     private static int Mappings => File.ReadLines("/proc/self/maps").Count(line => line.Contains("/memfd:" + GuestRam.FileName, StringComparison.Ordinal) || line.Contains("/memfd:virtio-driver", StringComparison.Ordinal));
 
@@ -40,7 +44,7 @@ internal sealed class LeakCheck : IDisposable
     public void AssertNothingIsLeft()
     {
         Assert.True(!_holdsOff || GCSettings.LatencyMode == GCLatencyMode.NoGCRegion, "the test allocated so much that the collector ran");
-        Assert.True(Patience.Until(() => Descriptors == _descriptors), $"{Descriptors} descriptors are open, {_descriptors} were before");
+        Assert.True(Patience.Until(() => Descriptors == _descriptors), $"{Descriptors} descriptors are open, {_descriptors} were before: {string.Join(", ", OpenFiles)}");
         Assert.True(Patience.Until(() => Threads <= _threads), $"{Threads} threads run, {_threads} did before"); // the runtime's own may end
         Assert.Equal(_mappings, Mappings);
     }
