@@ -29,13 +29,14 @@ public sealed partial class DeviceHost
         }
     }
 
-    /// <summary>Whether an enabled queue lies, or its device holds a chain that lies, in some memory that the IOTLB knows.</summary>
+    /// <summary>Whether an enabled queue lies, or its device holds a chain that lies, in some memory that the IOTLB knows. By I/O addresses:
+    /// another translation of the same memory is another's.</summary>
     /// <remarks>Such a queue is to be disabled before that memory is forgotten.</remarks>
     public bool IsUsing(int index, in MemoryRegion memory)
     {
         QueueSlot slot = Slot(index);
         return slot.Queue is { } queue
-            && (RingAreas.Overlap(slot.Layout, DriverFeatures.Has(Spec.Features.RingPacked), memory.Start, memory.Length) || queue.HoldsAny(memory.Host, memory.Length));
+            && (RingAreas.Overlap(slot.Layout, DriverFeatures.Has(Spec.Features.RingPacked), memory.Start, memory.Length) || queue.HoldsAny(memory.Start, memory.Length));
     }
 
     /// <summary>Says what is noted of a queue from the next time that it is enabled.</summary>

@@ -59,10 +59,13 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     /// <summary>Room for the buffers of one chain, kept over connections: drivers come and go, and the room is pinned.</summary>
     /// <param name="queueSize">The size of the queue to be enabled.</param>
-    public ChainSegments SegmentsFor(int queueSize)
+    /// <param name="notesAddresses">Whether <see cref="ChainSegments.Addresses"/> are noted.</param>
+    public ChainSegments SegmentsFor(int queueSize, bool notesAddresses)
     {
         if (_segments.Capacity < queueSize)
             _segments = new ChainSegments(queueSize);
+        if (notesAddresses)
+            _segments.NoteAddresses();
         return _segments;
     }
 
