@@ -36,8 +36,12 @@ public sealed partial class DeviceHost
     {
         QueueSlot slot = Slot(index);
         return slot.Queue is { } queue
-            && (RingAreas.Overlap(slot.Layout, DriverFeatures.Has(Spec.Features.RingPacked), memory.Start, memory.Length) || queue.HoldsAny(memory.Start, memory.Length));
+            && (LiesIn(slot.Layout, memory) || queue.HoldsAny(memory.Start, memory.Length));
     }
+
+    /// <summary>Whether any area of a queue, enabled or to be enabled, lies in some memory that the IOTLB knows.</summary>
+    public bool LiesIn(in QueueLayout layout, in MemoryRegion memory) =>
+        RingAreas.Overlap(layout, DriverFeatures.Has(Spec.Features.RingPacked), memory.Start, memory.Length);
 
     /// <summary>Says what is noted of a queue from the next time that it is enabled.</summary>
     /// <param name="index">Which.</param>

@@ -176,7 +176,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             _kept = null;
             if (_segments.Fault.Kind != ChainFaultKind.None)
             {
-                if (_memory.Iotlb is { } iotlb && iotlb.Ask(slot.Index, _segments.Fault))
+                if (_segments.Fault.Kind is ChainFaultKind.UntranslatedRead or ChainFaultKind.UntranslatedWrite && MayWait(_memory.Iotlb!))
                 {
                     _ring.UndoPop(_chain);
                     slot.Postponed++;
@@ -261,6 +261,15 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             if (pending is { IsPending: true } && pending.IsAmong(start, bytes))
                 return true;
         return false;
+    }
+
+    /// <summary>Asks for what the chain at hand lacks.</summary>
+    /// <returns>Whether it waits for that. If not, its fault says why.</returns>
+    private bool MayWait(Iotlb iotlb)
+    {
+        if (_slot.CountMiss(_ring.Snapshot, _segments.Fault.Value) <= iotlb.MostMisses)
+            return iotlb.Ask(_slot.Index, _segments.Fault);
+        return _segments.Fail(ChainFaultKind.TooManyTranslations, (ulong)iotlb.MostMisses);
     }
 
     /// <summary>The device threw the chain back, perhaps after it had kept it, or even completed it.</summary>

@@ -11,6 +11,8 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     private QueueSnapshot _at;
     private ulong _chainsBefore;
+    private (QueueSnapshot At, ulong Chains) _missing; // the chain that lacks translations
+    private (int Count, ulong Last) _misses;
     private ChainSegments _segments = new(MinSegments);
 
     public int Index { get; } = index;
@@ -72,6 +74,19 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     public QueueStatistics Statistics =>
         new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
 
+    /// <summary>Counts the translations that one chain has lacked, also when the queue was disabled and enabled in between.</summary>
+    /// <param name="at">Where the device stands.</param>
+    /// <param name="address">What it lacks. That it still does is not counted.</param>
+    /// <returns>How many.</returns>
+    public int CountMiss(QueueSnapshot at, ulong address)
+    {
+        if (_missing != (at, Chains))
+            (_missing, _misses) = ((at, Chains), default);
+        if (_misses.Count == 0 || _misses.Last != address)
+            _misses = (_misses.Count + 1, address);
+        return _misses.Count;
+    }
+
     /// <summary>Gives the device a queue to use.</summary>
     public void Put(DeviceQueue queue) => (Queue, IsResting, _chainsBefore) = (queue, false, Chains);
 
@@ -126,6 +141,7 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     public void Reset()
     {
         NotifiedEarly = false;
+        _misses = default;
         Remove();
     }
 }
