@@ -267,7 +267,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
     /// <returns>Whether it waits for that. If not, its fault says why.</returns>
     private bool MayWait(Iotlb iotlb)
     {
-        if (_slot.CountMiss(_ring.Snapshot, _segments.Fault.Value) <= iotlb.MostMisses)
+        if (_slot.CountMiss(_chain, _ring.Snapshot, _segments.Fault.Value) <= iotlb.MostMisses)
             return iotlb.Ask(_slot.Index, _segments.Fault);
         return _segments.Fail(ChainFaultKind.TooManyTranslations, (ulong)iotlb.MostMisses);
     }

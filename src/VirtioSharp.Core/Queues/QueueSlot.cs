@@ -11,7 +11,7 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     private QueueSnapshot _at;
     private ulong _chainsBefore;
-    private (QueueSnapshot At, ulong Chains) _missing; // the chain that lacks translations
+    private (RingChain Chain, QueueSnapshot At, ulong Chains) _missing; // which chain lacks translations
     private (int Count, ulong Last) _misses;
     private ChainSegments _segments = new(MinSegments);
 
@@ -75,13 +75,14 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
         new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
 
     /// <summary>Counts the translations that one chain has lacked, also when the queue was disabled and enabled in between.</summary>
-    /// <param name="at">Where the device stands.</param>
+    /// <param name="chain">Which.</param>
+    /// <param name="at">Where the device stands: names are used again.</param>
     /// <param name="address">What it lacks. That it still does is not counted.</param>
     /// <returns>How many.</returns>
-    public int CountMiss(QueueSnapshot at, ulong address)
+    public int CountMiss(RingChain chain, QueueSnapshot at, ulong address)
     {
-        if (_missing != (at, Chains))
-            (_missing, _misses) = ((at, Chains), default);
+        if (_missing != (chain, at, Chains))
+            (_missing, _misses) = ((chain, at, Chains), default);
         if (_misses.Count == 0 || _misses.Last != address)
             _misses = (_misses.Count + 1, address);
         return _misses.Count;

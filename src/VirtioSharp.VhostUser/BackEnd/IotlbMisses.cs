@@ -8,7 +8,8 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <summary>What rings wait for behind an IOMMU, one translation each: asked for once, and never waited for by anybody else.</summary>
 /// <remarks>
 /// A ring goes on when the translation has come, or when it is refused: the front-end answers the miss with an error, or has
-/// given less than was asked for and no answer is to come any more. Then its request is answered with length 0, and the front-end told (ACCESS_FAIL).
+/// given less than was asked for and no answer is to come any more. Then its request is answered with length 0, and the
+/// front-end told (ACCESS_FAIL).
 /// </remarks>
 internal sealed class IotlbMisses : IDisposable
 {
@@ -89,8 +90,8 @@ internal sealed class IotlbMisses : IDisposable
                 continue;
             }
 
-            // Too little. It may be what another miss has asked for, also one of a ring that has stopped: what is asked for here
-            // follows, then, or the answer that it does not.
+            // Too little. It may be meant for another miss, perhaps of a ring that has stopped: what was asked for here follows
+            // then, or the answer that it does not.
             miss.GotLess = true;
             Judge(ring, miss);
         }
