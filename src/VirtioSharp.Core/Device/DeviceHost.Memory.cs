@@ -29,14 +29,19 @@ public sealed partial class DeviceHost
         }
     }
 
-    /// <summary>Whether an enabled queue lies, or its device holds a chain that lies, in some memory that the IOTLB knows.</summary>
+    /// <summary>Whether an enabled queue lies, or its device holds a chain that lies, in some memory that the IOTLB knows. By I/O addresses:
+    /// another translation of the same memory is another's.</summary>
     /// <remarks>Such a queue is to be disabled before that memory is forgotten.</remarks>
     public bool IsUsing(int index, in MemoryRegion memory)
     {
         QueueSlot slot = Slot(index);
         return slot.Queue is { } queue
-            && (RingAreas.Overlap(slot.Layout, DriverFeatures.Has(Spec.Features.RingPacked), memory.Start, memory.Length) || queue.HoldsAny(memory.Host, memory.Length));
+            && (LiesIn(slot.Layout, memory) || queue.HoldsAny(memory.Start, memory.Length));
     }
+
+    /// <summary>Whether any area of a queue, enabled or to be enabled, lies in some memory that the IOTLB knows.</summary>
+    public bool LiesIn(in QueueLayout layout, in MemoryRegion memory) =>
+        RingAreas.Overlap(layout, DriverFeatures.Has(Spec.Features.RingPacked), memory.Start, memory.Length);
 
     /// <summary>Says what is noted of a queue from the next time that it is enabled.</summary>
     /// <param name="index">Which.</param>

@@ -70,6 +70,6 @@ public unsafe struct GuestMemory
     {
         if (_iotlb is null || address > ulong.MaxValue - found || _iotlb.Holds(new GuestAddress(address + found), access))
             return new ChainFault(ChainFaultKind.AddressUnmapped, address);
-        return new ChainFault(access == MemoryAccess.Read ? ChainFaultKind.ReadRefused : ChainFaultKind.WriteRefused, address + found);
+        return new ChainFault(access == MemoryAccess.Read ? ChainFaultKind.UntranslatedRead : ChainFaultKind.UntranslatedWrite, address + found);
     }
 }

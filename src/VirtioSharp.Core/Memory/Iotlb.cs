@@ -25,7 +25,10 @@ public sealed unsafe class Iotlb(int capacity, Func<int, GuestAddress, MemoryAcc
     /// <summary>Whether another entry would be one too many.</summary>
     public bool IsFull => _entries.Count >= capacity;
 
-    /// <summary>The entry that was added first. There must be one.</summary>
+    /// <summary>The most misses of one chain. With more it would take the room of what it was given before, its ring's first.</summary>
+    internal int MostMisses => capacity / 2;
+
+    /// <summary>The entry that was added, or renewed, first. There must be one.</summary>
     public IotlbEntry Oldest => _entries.MinBy(aged => aged.Number).Entry;
 
     /// <summary>The entries that hold any of some addresses.</summary>
@@ -61,6 +64,14 @@ public sealed unsafe class Iotlb(int capacity, Func<int, GuestAddress, MemoryAcc
             _entries.RemoveAt(index);
     }
 
+    /// <summary>Makes an entry the youngest.</summary>
+    public void Renew(in IotlbEntry entry)
+    {
+        int index = IndexOf(entry.Region.Start.Value);
+        if (index >= 0 && _entries[index].Entry == entry)
+            _entries[index] = new Aged(entry, _added++);
+    }
+
     /// <summary>Takes all entries away; no queue may be running.</summary>
     public void Clear() => _entries.Clear();
 
@@ -69,8 +80,7 @@ public sealed unsafe class Iotlb(int capacity, Func<int, GuestAddress, MemoryAcc
 
     /// <summary>Whether a queue should wait for what was missing in a chain, which has been asked for then.</summary>
     internal bool Ask(int queue, ChainFault fault) =>
-        fault.Kind is ChainFaultKind.ReadRefused or ChainFaultKind.WriteRefused
-        && ask(queue, new GuestAddress(fault.Value), fault.Kind == ChainFaultKind.ReadRefused ? MemoryAccess.Read : MemoryAccess.Write);
+        ask(queue, new GuestAddress(fault.Value), fault.Kind == ChainFaultKind.UntranslatedRead ? MemoryAccess.Read : MemoryAccess.Write);
 
     /// <summary>Finds a part of a ring that lies here in several pieces. The mapping that joins them is <see cref="TakeJoined"/>'s.</summary>
     /// <exception cref="UntranslatedException">Not all of it is known.</exception>

@@ -7,10 +7,12 @@ public enum ChainFaultKind
     None,
     /// <summary>A buffer, or part of it, is not in guest memory (or its end wraps past 2^64).</summary>
     AddressUnmapped,
-    /// <summary>A buffer, or part of it, that the IOMMU does not let the device read (VIRTIO_F_ACCESS_PLATFORM).</summary>
-    ReadRefused,
-    /// <summary>A buffer, or part of it, that the IOMMU does not let the device write.</summary>
-    WriteRefused,
+    /// <summary>A buffer, or part of it, that has no translation for reading (VIRTIO_F_ACCESS_PLATFORM). The chain is answered when the IOMMU refuses one.</summary>
+    UntranslatedRead,
+    /// <summary>A buffer, or part of it, that has none for writing.</summary>
+    UntranslatedWrite,
+    /// <summary>More translations than can be known at one time.</summary>
+    TooManyTranslations,
     /// <summary>A device-readable buffer follows a device-writable one (§2.7.4.2).</summary>
     ReadableAfterWritable,
     /// <summary>The INDIRECT flag without VIRTIO_F_INDIRECT_DESC (§2.7.5.3.1).</summary>
@@ -44,8 +46,9 @@ public readonly record struct ChainFault(ChainFaultKind Kind, ulong Value, strin
     {
         ChainFaultKind.None => "no fault",
         ChainFaultKind.AddressUnmapped => $"a buffer at 0x{Value:x} is not in guest memory",
-        ChainFaultKind.ReadRefused => $"the IOMMU lets nobody read the buffer at I/O address 0x{Value:x}",
-        ChainFaultKind.WriteRefused => $"the IOMMU lets nobody write the buffer at I/O address 0x{Value:x}",
+        ChainFaultKind.UntranslatedRead => $"the IOMMU lets nobody read the buffer at I/O address 0x{Value:x}",
+        ChainFaultKind.UntranslatedWrite => $"the IOMMU lets nobody write the buffer at I/O address 0x{Value:x}",
+        ChainFaultKind.TooManyTranslations => $"the request needs more than {Value} translations at one time",
         ChainFaultKind.ReadableAfterWritable => $"descriptor {Value} is readable but follows a writable one",
         ChainFaultKind.IndirectNotNegotiated => $"descriptor {Value} is indirect, but INDIRECT_DESC was not negotiated",
         ChainFaultKind.IndirectNested => $"entry {Value} of an indirect table is itself indirect",

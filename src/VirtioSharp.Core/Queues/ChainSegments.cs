@@ -20,6 +20,7 @@ internal unsafe struct ChainSegments
     // Pinned, so that bare pointers into it stay good as long as the array is referenced.
     private readonly Segment[] _storage;
     private readonly Segment* _limit;
+    private ulong[]? _addresses; // behind an IOMMU
     private ulong _bytes;
 
     public ChainSegments(int capacity)
@@ -48,6 +49,12 @@ internal unsafe struct ChainSegments
     public readonly int ReadableCount => (int)(ReadableEnd - Items);
 
     public ChainFault Fault { get; private set; }
+
+    /// <summary>Where the driver said that each buffer is, if that is noted: behind an IOMMU, where every buffer comes to <see cref="TryAdd"/>.</summary>
+    public readonly ReadOnlySpan<ulong> Addresses => _addresses.AsSpan(0, _addresses is null ? 0 : Count);
+
+    /// <summary>From now on <see cref="Addresses"/> are noted.</summary>
+    public void NoteAddresses() => _addresses ??= new ulong[Capacity];
 
     public void Clear()
     {
@@ -86,6 +93,7 @@ internal unsafe struct ChainSegments
                 return Fail(memory.FaultOf(address, 0, access));
             if (End == _limit)
                 return Fail(ChainFaultKind.TooManyBuffers, (ulong)_storage.Length);
+            _addresses?[Count] = address;
             *End++ = new Segment(host, piece);
             address += piece; // past 2^64 it starts at 0 again, where the rest must not be found:
             length -= piece;

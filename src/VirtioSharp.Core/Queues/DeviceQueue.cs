@@ -56,8 +56,8 @@ internal abstract class DeviceQueue
     /// <summary>Completes a chain that was held.</summary>
     public abstract void Complete(PendingChain pending);
 
-    /// <summary>Whether the device holds a chain with a byte in some memory.</summary>
-    public abstract bool HoldsAny(nint host, ulong bytes);
+    /// <summary>Whether the device holds a chain with a byte among some I/O addresses.</summary>
+    public abstract bool HoldsAny(GuestAddress start, ulong bytes);
 }
 
 /// <summary>The queue's loop, compiled once for each ring format (<typeparamref name="TRing"/> is a struct).</summary>
@@ -97,7 +97,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             throw;
         }
 
-        _segments = slot.SegmentsFor(layout.Size);
+        _segments = slot.SegmentsFor(layout.Size, notesAddresses: _memory.Iotlb is not null);
         _pending = new PendingChain?[layout.Size];
         _inOrder = options.InOrder ? new(layout.Size) : null;
     }
@@ -176,7 +176,7 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
             _kept = null;
             if (_segments.Fault.Kind != ChainFaultKind.None)
             {
-                if (_memory.Iotlb is { } iotlb && iotlb.Ask(slot.Index, _segments.Fault))
+                if (_segments.Fault.Kind is ChainFaultKind.UntranslatedRead or ChainFaultKind.UntranslatedWrite && MayWait(_memory.Iotlb!))
                 {
                     _ring.UndoPop(_chain);
                     slot.Postponed++;
@@ -215,6 +215,8 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
         PendingChain pending = _kept = PendingFor(_chain);
         if (TRing.IsLogged)
             pending.KeepWritable(Writable);
+        if (_memory.Iotlb is not null)
+            pending.KeepAddresses(_segments);
         chain.CopyRest(pending, _chain);
         _inOrder?.Enqueue(pending);
         return pending;
@@ -251,14 +253,23 @@ internal sealed unsafe class DeviceQueue<TRing> : DeviceQueue
         }
     }
 
-    public override bool HoldsAny(nint host, ulong bytes)
+    public override bool HoldsAny(GuestAddress start, ulong bytes)
     {
         if (Held == 0)
             return false;
         foreach (PendingChain? pending in _pending)
-            if (pending is { IsPending: true } && pending.IsIn(host, bytes))
+            if (pending is { IsPending: true } && pending.IsAmong(start, bytes))
                 return true;
         return false;
+    }
+
+    /// <summary>Asks for what the chain at hand lacks.</summary>
+    /// <returns>Whether it waits for that. If not, its fault says why.</returns>
+    private bool MayWait(Iotlb iotlb)
+    {
+        if (_slot.CountMiss(_chain, _ring.Snapshot, _segments.Fault.Value) <= iotlb.MostMisses)
+            return iotlb.Ask(_slot.Index, _segments.Fault);
+        return _segments.Fail(ChainFaultKind.TooManyTranslations, (ulong)iotlb.MostMisses);
     }
 
     /// <summary>The device threw the chain back, perhaps after it had kept it, or even completed it.</summary>

@@ -1,4 +1,6 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
+using VirtioSharp.Core.Memory;
 
 namespace VirtioSharp.Core.Queues;
 
@@ -18,6 +20,8 @@ public sealed unsafe class PendingChain
     private bool _isPending;
     private Segment[] _writable = [];
     private int _writableCount;
+    private (GuestAddress Start, uint Length)[] _used = [];
+    private int _usedCount;
 
     internal PendingChain(DeviceQueue queue) => _queue = queue;
 
@@ -67,7 +71,7 @@ public sealed unsafe class PendingChain
     {
         (_readableCount, _count) = (readable.Length, readable.Length + writable.Length);
         if (_storage.Length < _count)
-            _storage = GC.AllocateUninitializedArray<Segment>((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)_count), pinned: true);
+            _storage = GC.AllocateUninitializedArray<Segment>((int)BitOperations.RoundUpToPowerOf2((uint)_count), pinned: true);
         readable.CopyTo(_storage);
         writable.CopyTo(_storage.AsSpan(_readableCount));
         (Chain, Written, Answer, _isPending, IsTaken) = (chain, written, null, true, true);
@@ -85,11 +89,21 @@ public sealed unsafe class PendingChain
     /// <summary>Keeps the place of a chain that is answered already.</summary>
     internal void HoldAnswered(RingChain chain, uint answer) => (Chain, Answer, _isPending, IsTaken) = (chain, answer, false, true);
 
-    /// <summary>Whether any of what was left to read or to write lies in some memory.</summary>
-    internal bool IsIn(nint host, ulong bytes)
+    /// <summary>Keeps where all of it lies behind an IOMMU, from the start on: a device goes on with what it moved over before it held the chain.</summary>
+    internal void KeepAddresses(in ChainSegments segments)
     {
-        foreach (Segment segment in _storage.AsSpan(0, _count))
-            if ((ulong)((nint)segment.Host - host) < bytes || (ulong)(host - (nint)segment.Host) < segment.Length)
+        _usedCount = segments.Count;
+        if (_used.Length < _usedCount)
+            _used = new (GuestAddress, uint)[BitOperations.RoundUpToPowerOf2((uint)_usedCount)];
+        for (int i = 0; i < _usedCount; i++)
+            _used[i] = (new GuestAddress(segments.Addresses[i]), segments.Items[i].Length);
+    }
+
+    /// <summary>Whether any of it lies among some I/O addresses.</summary>
+    internal bool IsAmong(GuestAddress start, ulong bytes)
+    {
+        foreach ((GuestAddress used, uint length) in _used.AsSpan(0, _usedCount))
+            if (start.Value - used.Value < length || used.Value - start.Value < bytes)
                 return true;
         return false;
     }

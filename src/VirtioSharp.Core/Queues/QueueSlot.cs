@@ -11,6 +11,8 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     private QueueSnapshot _at;
     private ulong _chainsBefore;
+    private (RingChain Chain, QueueSnapshot At, ulong Chains) _missing; // which chain lacks translations
+    private (int Count, ulong Last) _misses;
     private ChainSegments _segments = new(MinSegments);
 
     public int Index { get; } = index;
@@ -59,15 +61,32 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
 
     /// <summary>Room for the buffers of one chain, kept over connections: drivers come and go, and the room is pinned.</summary>
     /// <param name="queueSize">The size of the queue to be enabled.</param>
-    public ChainSegments SegmentsFor(int queueSize)
+    /// <param name="notesAddresses">Whether <see cref="ChainSegments.Addresses"/> are noted.</param>
+    public ChainSegments SegmentsFor(int queueSize, bool notesAddresses)
     {
         if (_segments.Capacity < queueSize)
             _segments = new ChainSegments(queueSize);
+        if (notesAddresses)
+            _segments.NoteAddresses();
         return _segments;
     }
 
     public QueueStatistics Statistics =>
         new(Notifications, Chains, FaultyChains, BytesWritten, Interrupts, SuppressedInterrupts, Postponed);
+
+    /// <summary>Counts the translations that one chain has lacked, also when the queue was disabled and enabled in between.</summary>
+    /// <param name="chain">Which.</param>
+    /// <param name="at">Where the device stands: names are used again.</param>
+    /// <param name="address">What it lacks. That it still does is not counted.</param>
+    /// <returns>How many.</returns>
+    public int CountMiss(RingChain chain, QueueSnapshot at, ulong address)
+    {
+        if (_missing != (chain, at, Chains))
+            (_missing, _misses) = ((chain, at, Chains), default);
+        if (_misses.Count == 0 || _misses.Last != address)
+            _misses = (_misses.Count + 1, address);
+        return _misses.Count;
+    }
 
     /// <summary>Gives the device a queue to use.</summary>
     public void Put(DeviceQueue queue) => (Queue, IsResting, _chainsBefore) = (queue, false, Chains);
@@ -123,6 +142,7 @@ internal sealed class QueueSlot(int index, QueueTraits traits, VirtioDevice devi
     public void Reset()
     {
         NotifiedEarly = false;
+        _misses = default;
         Remove();
     }
 }

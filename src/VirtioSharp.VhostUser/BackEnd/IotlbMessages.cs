@@ -12,7 +12,7 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// </remarks>
 internal sealed class IotlbMessages(IncomingMessage message, SharedMemory memory, RingSet rings, IotlbMisses misses, SessionRecorder recorder, ILogger log)
 {
-    /// <summary>Far more than all rings and a request of each need at one time; those that are not used any more need not be given back.</summary>
+    /// <summary>Far more than all rings and a usual request of each need at one time; those that are not used any more need not be given back.</summary>
     public const int MaxEntries = 8192;
 
     /// <returns>Whether it could be granted; null when the message is another one.</returns>
@@ -76,8 +76,16 @@ internal sealed class IotlbMessages(IncomingMessage message, SharedMemory memory
         }
 
         while (iotlb.IsFull)
-            Drop(iotlb, iotlb.Oldest);
+            DropOldest(iotlb);
         iotlb.Add(entry);
+    }
+
+    /// <summary>Rings go on needing what they lie in, whatever requests come: that is the last to go.</summary>
+    private void DropOldest(Iotlb iotlb)
+    {
+        for (int left = iotlb.Count; left > 0 && rings.LieIn(iotlb.Oldest.Region); left--)
+            iotlb.Renew(iotlb.Oldest);
+        Drop(iotlb, iotlb.Oldest);
     }
 
     private void Drop(Iotlb iotlb, IotlbEntry entry)

@@ -7,8 +7,9 @@ namespace VirtioSharp.VhostUser.BackEnd;
 
 /// <summary>What rings wait for behind an IOMMU, one translation each: asked for once, and never waited for by anybody else.</summary>
 /// <remarks>
-/// A ring goes on when the translation has come, or when it is refused: the front-end answers the miss with an error, or gives
-/// less than was asked for. Then its request is answered with length 0, and the front-end told (ACCESS_FAIL).
+/// A ring goes on when the translation has come, or when it is refused: the front-end answers the miss with an error, or has
+/// given less than was asked for and no answer is to come any more. Then its request is answered with length 0, and the
+/// front-end told (ACCESS_FAIL).
 /// </remarks>
 internal sealed class IotlbMisses : IDisposable
 {
@@ -66,7 +67,10 @@ internal sealed class IotlbMisses : IDisposable
         }
 
         var miss = new Miss(address, access);
-        miss.IsAsked = _waiting.Any(other => other is { IsAsked: true, IsRefused: false } && other.IsAlike(miss)) || Send(miss);
+        if (_waiting.FirstOrDefault(other => other is { IsAsked: true, IsRefused: false } && other.IsAlike(miss)) is { } alike)
+            (miss.IsAsked, miss.IsAnswered, miss.GotLess) = (true, alike.IsAnswered, alike.GotLess);
+        else
+            Send(miss);
         _waiting[ring] = miss;
         if (!_remark.IsArmed)
             _remark.Arm(RemarkAfter);
@@ -76,13 +80,30 @@ internal sealed class IotlbMisses : IDisposable
     /// <summary>A translation has come: rings that waited for it go on.</summary>
     public void Satisfy(IotlbEntry entry)
     {
-        // One that gives too little may be the answer to another ring's miss; if it is nobody's, it is meant for those.
-        if (!Release(entry, miss => (entry.Access & miss.Access) == miss.Access, isRefused: false))
-            Refuse(entry);
+        for (int ring = 0; ring < _waiting.Length; ring++)
+        {
+            if (WaitsAmong(ring, entry) is not { } miss)
+                continue;
+            if ((entry.Access & miss.Access) == miss.Access)
+            {
+                End(ring, miss, isRefused: false);
+                continue;
+            }
+
+            // Too little. It may be meant for another miss, perhaps of a ring that has stopped: what was asked for here follows
+            // then, or the answer that it does not.
+            miss.GotLess = true;
+            Judge(ring, miss);
+        }
     }
 
     /// <summary>What some rings wait for will not come.</summary>
-    public void Refuse(IotlbEntry entry) => Release(entry, static _ => true, isRefused: true);
+    public void Refuse(IotlbEntry entry)
+    {
+        for (int ring = 0; ring < _waiting.Length; ring++)
+            if (WaitsAmong(ring, entry) is { } miss)
+                End(ring, miss, isRefused: true);
+    }
 
     /// <summary>A ring does not wait any more.</summary>
     public void Forget(int ring) => _waiting[ring] = null;
@@ -92,18 +113,15 @@ internal sealed class IotlbMisses : IDisposable
 
     public void Dispose() => _remark.Disarm();
 
-    private bool Release(IotlbEntry entry, Func<Miss, bool> concerns, bool isRefused)
-    {
-        bool any = false;
-        for (int ring = 0; ring < _waiting.Length; ring++)
-        {
-            if (_waiting[ring] is not { IsRefused: false } miss || miss.Address.Value < entry.Region.Start.Value || miss.Address.Value > entry.Last || !concerns(miss))
-                continue;
-            any = true;
-            End(ring, miss, isRefused);
-        }
+    /// <summary>What a ring waits for, if that is in an entry.</summary>
+    private Miss? WaitsAmong(int ring, IotlbEntry entry) =>
+        _waiting[ring] is { IsRefused: false } miss && miss.Address.Value >= entry.Region.Start.Value && miss.Address.Value <= entry.Last ? miss : null;
 
-        return any;
+    /// <summary>Less than was asked for is all there is once nothing is to come any more.</summary>
+    private void Judge(int ring, Miss miss)
+    {
+        if (miss is { GotLess: true, IsAnswered: true })
+            End(ring, miss, isRefused: true);
     }
 
     private void End(int ring, Miss miss, bool isRefused)
@@ -116,11 +134,18 @@ internal sealed class IotlbMisses : IDisposable
 
     private void OnAnswer(bool isRefused)
     {
-        if (!_unanswered.TryDequeue(out Miss? answered) || !isRefused)
+        if (!_unanswered.TryDequeue(out Miss? answered))
             return;
         for (int ring = 0; ring < _waiting.Length; ring++)
-            if (_waiting[ring] is { IsRefused: false } miss && miss.IsAlike(answered))
+        {
+            if (_waiting[ring] is not { IsRefused: false } miss || !miss.IsAlike(answered))
+                continue;
+            miss.IsAnswered = true;
+            if (isRefused)
                 End(ring, miss, isRefused: true);
+            else
+                Judge(ring, miss);
+        }
     }
 
     private void OnEnded(string? reason)
@@ -130,22 +155,23 @@ internal sealed class IotlbMisses : IDisposable
             _log.ChannelBroken(reason);
     }
 
-    private bool Send(Miss miss)
+    private void Send(Miss miss)
     {
         bool wantsAnswer = _unanswered.Count < MaxAnswers;
-        if (_channel?.SendMiss(miss.Address, miss.Access, wantsAnswer) != true)
-            return false;
+        miss.IsAsked = _channel?.SendMiss(miss.Address, miss.Access, wantsAnswer) == true;
+        if (!miss.IsAsked)
+            return;
+        miss.IsAnswered = !wantsAnswer;
         _recorder.IotlbMiss();
         if (wantsAnswer)
             _unanswered.Enqueue(miss);
-        return true;
     }
 
     private void AskAgain()
     {
         foreach (Miss? miss in _waiting)
             if (miss is { IsAsked: false })
-                miss.IsAsked = Send(miss);
+                Send(miss);
     }
 
     private void LookAtWaiting()
@@ -165,6 +191,12 @@ internal sealed class IotlbMisses : IDisposable
         public long Since { get; } = Stopwatch.GetTimestamp();
 
         public bool IsAsked { get; set; }
+
+        /// <summary>Whether nothing is to come any more on the way on which it was asked: the answer has, or none was wanted.</summary>
+        public bool IsAnswered { get; set; }
+
+        /// <summary>Whether a translation has come that allows less.</summary>
+        public bool GotLess { get; set; }
 
         public bool IsRefused { get; set; }
 

@@ -92,6 +92,9 @@ internal sealed class RingSet : IDisposable
                 ring.Pause();
     }
 
+    /// <summary>Whether a ring that runs, or is to run, lies in some memory.</summary>
+    public bool LieIn(MemoryRegion memory) => _rings.Any(ring => ring.LiesIn(memory));
+
     /// <summary>What a ring has waited for is there, or refused.</summary>
     public void GoOn(int index)
     {
@@ -273,7 +276,7 @@ internal sealed class RingSet : IDisposable
         {
             if (_recorder.Fault("RingRefused"))
                 _log.RingRefused(ring.Index, refused.Message);
-            ring.SignalError();
+            ring.SignalRefusal();
             return false;
         }
     }

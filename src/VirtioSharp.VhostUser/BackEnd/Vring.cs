@@ -28,6 +28,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     private ulong _kicks;
     private QueueSnapshot _at;
     private bool _hasRun;
+    private bool _isRefused; // and whoever watches the error descriptor knows
 
     public int Index { get; } = index;
 
@@ -77,9 +78,9 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     /// <summary>Where it goes on is told together with what is in flight, so both are believed, wherever it stopped.</summary>
     public void ForgetWhereItStopped() => _hasRun = false;
 
-    public void SetAddress(in VringAddress address) => _address = address;
+    public void SetAddress(in VringAddress address) => (_address, _isRefused) = (address, false);
 
-    public void SetEnabled(bool enabled) => IsEnabled = enabled;
+    public void SetEnabled(bool enabled) => (IsEnabled, _isRefused) = (enabled, false);
 
     /// <summary>Signals the new descriptor if the ring runs: what was used until this message came was told to the one before,
     /// where nobody may listen any more. A driver does not mind an interrupt too many.</summary>
@@ -97,7 +98,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     public void SetKick(EventFd? kick)
     {
         DropKick();
-        IsStarted = true;
+        (IsStarted, _isRefused) = (true, false);
         if (kick is null)
             return;
         _kick = kick; // owned from here on, also if it cannot be registered
@@ -111,16 +112,17 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     public void Run(bool isTranslated)
     {
         VringAddress address = _address!.Value;
-        var layout = new QueueLayout(
-            Size,
-            isTranslated ? new(address.Descriptor) : ToGuest(address.Descriptor, "descriptor"),
-            isTranslated ? new(address.Available) : ToGuest(address.Available, "available"),
-            isTranslated ? new(address.Used) : ToGuest(address.Used, "used"));
+        QueueLayout layout = isTranslated
+            ? ToLayout(address)
+            : new(Size, ToGuest(address.Descriptor, "descriptor"), ToGuest(address.Available, "available"), ToGuest(address.Used, "used"));
         host.EnableQueue(Index, layout, _at);
-        IsRunning = _hasRun = true;
+        (IsRunning, _hasRun, _isRefused) = (true, true, false);
         _kicks = 0;
         loop.Defer(this);
     }
+
+    /// <summary>Whether it lies, or would if it could run, in some memory behind an IOMMU.</summary>
+    public bool LiesIn(in MemoryRegion memory) => CanRun && host.LiesIn(ToLayout(_address!.Value), memory);
 
     /// <summary>Takes the device off the ring, and notes where it stood.</summary>
     /// <param name="leaveInFlight">Whether what is in flight may stay noted for whoever runs on it next.</param>
@@ -152,6 +154,14 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     public void SignalCall() => Signal(_call, BackEndRequest.VringCall);
 
     public void SignalError() => Signal(_error, BackEndRequest.VringErr);
+
+    /// <summary>It cannot run. Said once, however often that is tried, until it has run or the front-end changes it.</summary>
+    public void SignalRefusal()
+    {
+        if (!_isRefused)
+            SignalError();
+        _isRefused = true;
+    }
 
     /// <summary>A kick.</summary>
     public void OnReady(EpollEvents ready)
@@ -193,6 +203,9 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
         SetCall(null);
         SetError(null);
     }
+
+    /// <summary>Addresses that stand for themselves: an IOMMU's.</summary>
+    private QueueLayout ToLayout(in VringAddress address) => new(Size, new(address.Descriptor), new(address.Available), new(address.Used));
 
     private GuestAddress ToGuest(ulong user, string area) => memory.TryFromUser(user, out GuestAddress guest)
         ? guest

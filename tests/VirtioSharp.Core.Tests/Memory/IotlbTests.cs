@@ -88,6 +88,19 @@ public sealed unsafe class IotlbTests
         Assert.False(_iotlb.IsFull);
     }
 
+    [Fact]
+    public void One_that_is_renewed_is_the_last_to_be_the_oldest()
+    {
+        Add(0x3000, 0x1000, 0);
+        Add(0x1000, 0x1000, 0);
+
+        _iotlb.Renew(_iotlb.Oldest);
+
+        Assert.Equal(0x1000u, _iotlb.Oldest.Region.Start.Value);
+        _iotlb.Remove(_iotlb.Oldest);
+        Assert.Equal((0x3000u, 1), (_iotlb.Oldest.Region.Start.Value, _iotlb.Count));
+    }
+
     private void Add(ulong start, ulong length, nint host, MemoryAccess access = MemoryAccess.ReadWrite) =>
         _iotlb.Add(new IotlbEntry(new MemoryRegion(new GuestAddress(start), length, host), access));
 
