@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using VirtioSharp.Backends.Nbd;
 using VirtioSharp.Backends.Tests.Support;
 using VirtioSharp.Core.Memory;
@@ -49,6 +51,8 @@ public sealed class NbdBackendTests : IDisposable
         { "data elsewhere", "of a Read of 4096" },
         { "too little data", "ends with 2048" },
         { "twice", "of a Read of 4096" },
+        { "half of it twice", "of a Read of 4096" },
+        { "an overlap", "of a Read of 4096" },
         { "empty chunk", "a chunk of type 1 and 8 bytes" },
         { "huge error", "a chunk of type 32769" },
         { "simple read", "without chunks" },
@@ -188,6 +192,133 @@ public sealed class NbdBackendTests : IDisposable
     }
 
     [Fact]
+    public void A_server_without_flush_has_nothing_that_may_be_lost()
+    {
+        const ushort WithoutFlush = 0x69;
+        Open(
+            peer =>
+            {
+                peer.Enter(flags: WithoutFlush);
+                peer.Simple(peer.Request().Cookie);
+                peer.Request(); // the read; gone
+            },
+            peer =>
+            {
+                peer.Enter(flags: WithoutFlush);
+                peer.Serve();
+            });
+        Assert.True(Ask(BlockRequest.Write(0, Buffer(4096))));
+        Assert.Equal(Sevens(4096), Read(0)); // of the second
+
+        Assert.True(Ask(BlockRequest.Flush()));
+        Assert.DoesNotContain(_log.Lines, line => line.Contains("may be lost", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)] // as long as anything is answered now and then
+    public void A_queue_stops_though_its_server_is_connected_and_silent(bool answersFirst)
+    {
+        Open(new NbdBackendOptions { Timeout = TimeSpan.Zero, SilenceAtStop = TimeSpan.FromMilliseconds(200) }, peer =>
+        {
+            peer.Enter();
+            var read = peer.Request();
+            if (answersFirst)
+                peer.Answer(read.Cookie, read.Type, read.Offset, read.Length, structured: false);
+            peer.WaitForEnd();
+        });
+        Assert.True(Driver.TrySubmit(BlockRequest.Read(0, Buffer(4096)), out _));
+        Assert.True(Driver.TrySubmit(BlockRequest.Read(8, Buffer(4096)), out _));
+        Assert.True(Driver.TrySubmit(BlockRequest.Flush(), out _));
+        Driver.Kick();
+
+        _transport!.Host.DisableQueue(0);
+
+        Assert.Equal((0, false), (_backend!.InFlight, _backend.IsUp)); // nothing of ours is with the server any more
+        var results = new List<bool>();
+        while (Driver.TryTake(out BlockResult result))
+            results.Add(result.IsDone);
+        Assert.Equal([answersFirst, false, false], results);
+    }
+
+    [Fact]
+    public void A_server_that_comes_and_goes_is_told_of_once()
+    {
+        Open(peer =>
+        {
+            peer.Enter();
+            var read = peer.Request();
+            peer.Answer(read.Cookie, read.Type, read.Offset, read.Length, structured: false);
+            peer.Request(); // and goes
+        });
+
+        for (int i = 0; i < 5; i++)
+            Assert.Equal(Sevens(4096), Read(0));
+
+        Assert.Single(_log.Lines, line => line.Contains("trying again", StringComparison.Ordinal));
+        Assert.Single(_log.Lines, line => line.Contains("the server is back", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_connection_that_is_given_up_is_reset_so_that_what_is_not_sent_is_not_written_later()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var givenUp = new ManualResetEventSlim();
+        Task<SocketError> ending = Task.Run(() =>
+        {
+            using Socket socket = listener.AcceptSocket();
+            using var stream = new NetworkStream(socket);
+            var peer = new Peer(stream);
+            peer.Enter();
+            givenUp.Wait();
+            return HowItEnds(socket);
+        }, TestContext.Current.CancellationToken);
+        var uri = NbdUri.Parse($"nbd://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/disk");
+        Open(uri, new NbdBackendOptions { Timeout = TimeSpan.FromMilliseconds(100) });
+        listener.Stop();
+
+        Assert.False(Ask(BlockRequest.Write(0, Buffer(1 << 20)))); // nobody reads it
+        givenUp.Set();
+
+        Assert.Equal(SocketError.ConnectionReset, await ending);
+
+        static SocketError HowItEnds(Socket socket)
+        {
+            byte[] bytes = new byte[65536];
+            SocketError error;
+            while (socket.Receive(bytes, SocketFlags.None, out error) > 0)
+            {
+            }
+
+            return error;
+        }
+    }
+
+    [Fact]
+    public void What_has_come_of_a_read_is_counted_byte_by_byte()
+    {
+        const int Bytes = 200;
+        var random = new Random(4);
+        var coverage = new Coverage();
+        for (int round = 0; round < 500; round++)
+        {
+            coverage.Clear();
+            bool[] come = new bool[Bytes];
+            for (int i = 0; i < 100; i++)
+            {
+                int start = random.Next(Bytes), end = start + random.Next(1, Math.Min(12, Bytes - start) + 1);
+                bool isNew = !come.AsSpan(start..end).Contains(true);
+                if (isNew)
+                    come.AsSpan(start..end).Fill(true);
+
+                Assert.Equal(isNew, coverage.TryAdd(start, end));
+                Assert.Equal(come.Count(byteHasCome => byteHasCome), coverage.Bytes);
+            }
+        }
+    }
+
+    [Fact]
     public void A_flush_that_the_server_fails_is_final()
     {
         Open(peer =>
@@ -261,14 +392,14 @@ public sealed class NbdBackendTests : IDisposable
     public void Garbage_among_the_replies_costs_connections_and_leaves_no_request_behind(bool structured)
     {
         var random = new Random(structured ? 5 : 6);
-        Open(peer =>
+        Open(new NbdBackendOptions { SettledAfter = TimeSpan.Zero }, peer => // or it would be waited for longer each time
         {
             peer.Enter(structured);
             for (int i = 0; i < 40; i++)
             {
                 var request = peer.Request();
                 if (i > 0 && random.Next(8) == 0)
-                    peer.Send(LikelyReply(request.Cookie, request.Offset, random)); // the first is answered, or the client would wait longer each time
+                    peer.Send(LikelyReply(request.Cookie, request.Offset, random));
                 peer.Answer(request.Cookie, request.Type, request.Offset, request.Length, structured);
             }
         });
@@ -416,6 +547,15 @@ public sealed class NbdBackendTests : IDisposable
                 peer.Chunk(read.Cookie, 0, 1, [.. Big(read.Offset), .. Sevens(4096)]);
                 peer.Chunk(read.Cookie, 1, 1, [.. Big(read.Offset), .. Sevens(4096)]);
                 break;
+            case "half of it twice":
+                peer.Chunk(read.Cookie, 0, 1, [.. Big(read.Offset), .. Sevens(2048)]);
+                peer.Chunk(read.Cookie, 1, 1, [.. Big(read.Offset), .. Sevens(2048)]);
+                break;
+            case "an overlap":
+                peer.Chunk(read.Cookie, 0, 1, [.. Big(read.Offset + 1024), .. Sevens(2048)]);
+                peer.Chunk(read.Cookie, 0, 2, [.. Big(read.Offset), .. Big(1025u)]);
+                peer.Chunk(read.Cookie, 1, 1, [.. Big(read.Offset + 3073), .. Sevens(1023)]);
+                break;
             case "empty chunk":
                 peer.Chunk(read.Cookie, 0, 1, Big(read.Offset));
                 break;
@@ -464,7 +604,12 @@ public sealed class NbdBackendTests : IDisposable
     private void Open(NbdBackendOptions options, params Action<Peer>[] conversations)
     {
         _server = new ScriptedNbd(conversations);
-        _backend = NbdBackend.Connect(_server.Uri, options, _log);
+        Open(_server.Uri, options);
+    }
+
+    private void Open(NbdUri uri, NbdBackendOptions options)
+    {
+        _backend = NbdBackend.Connect(uri, options, _log);
         _transport = new LoopbackTransport(new BlockDevice(_backend), arenaBytes: 16 << 20);
         _driver = new BlockDriver(_transport);
     }

@@ -131,6 +131,11 @@ public sealed class BlkOptionTests : IDisposable
     [InlineData("'io-uring' not recognized. Must be one of: 'auto' 'sync' 'io_uring'", "--null", "1M", "--aio", "io-uring")]
     [InlineData("0 bytes are no whole number of blocks of 512; give another size", "--null", "0")]
     [InlineData("K, M, G, T or P", "--null", "1E")]
+    [InlineData("--cache none: it belongs to --blk-file", "--blk-uri", "nbd://localhost", "--cache", "none")]
+    [InlineData("--aio: it belongs to --blk-file", "--blk-uri", "nbd://localhost", "--aio", "sync")]
+    [InlineData("--shared: it belongs to --blk-file", "--blk-uri", "nbd://localhost", "--shared")]
+    [InlineData("--blk-timeout: it belongs to --blk-uri", "--blk-file", "x", "--blk-timeout", "5")]
+    [InlineData("--blk-timeout: it belongs to --blk-uri", "--null", "1M", "--blk-timeout", "5")]
     public async Task A_mistake_is_a_usage_error(string part, params string[] options)
     {
         Ending run = await VioProcess.RunAsync(["serve", "blk", "--socket-path", _directory["sock"], .. options]);

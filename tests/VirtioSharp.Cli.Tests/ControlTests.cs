@@ -37,7 +37,7 @@ public sealed class ControlTests : IDisposable
         Assert.Equal((0, "4194304 bytes\n", ""), Parts(await VioProcess.RunAsync("ctl", "resize", "4M", "--control-path", Control)));
         await WaitForCapacityAsync(driver, 4 << 20);
         driver.Write((4 << 20) / 512 - 8, Filled());
-        Assert.Equal((0, "65536 bytes\n", ""), Parts(await VioProcess.RunAsync("ctl", "--control-path", Control, "resize", "64K")));
+        Assert.Equal((0, "65536 bytes\n", ""), Parts(await VioProcess.RunAsync("ctl", "--control-path", Control, "resize", "64K", "--shrink")));
         await WaitForCapacityAsync(driver, 64 << 10);
         byte[] read = new byte[4096];
         driver.Read(0, read);
@@ -98,8 +98,10 @@ public sealed class ControlTests : IDisposable
     }
 
     [Theory]
-    [InlineData(1, "no whole number of blocks", "resize", "1000")]
-    [InlineData(1, "no whole number of blocks", "resize", "0")]
+    [InlineData(1, "no whole number of blocks", "resize", "1000", "--shrink")]
+    [InlineData(1, "no whole number of blocks", "resize", "0", "--shrink")]
+    [InlineData(1, "524288 bytes are fewer than the disk's 1048576, and what lies behind would be lost; if that is meant, say --shrink", "resize", "512K")]
+    [InlineData(2, "--shrink: give the SIZE, too", "resize", "--shrink")]
     [InlineData(1, "file too large", "resize", "8191P")]
     [InlineData(2, "K, M, G, T or P", "resize", "many")]
     public async Task A_size_that_cannot_be_is_told_and_changes_nothing(int exitCode, string part, params string[] command)
@@ -109,6 +111,49 @@ public sealed class ControlTests : IDisposable
         Refusals.AssertOneLine(await VioProcess.RunAsync(["ctl", .. command, "--control-path", Control]), exitCode, part);
 
         Assert.Equal(DiskBytes, new FileInfo(Disk).Length);
+    }
+
+    [Fact]
+    public async Task A_file_that_has_grown_is_not_cut_because_the_driver_does_not_know_it_yet()
+    {
+        await using VioProcess vio = await ServeAsync();
+        using (FileStream file = File.Open(Disk, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            file.SetLength(4 * DiskBytes);
+
+        Refusals.AssertOneLine(await VioProcess.RunAsync("ctl", "resize", "2M", "--control-path", Control), 1, "say --shrink");
+
+        Assert.Equal(4 * DiskBytes, new FileInfo(Disk).Length);
+    }
+
+    [Theory]
+    [InlineData("status", "{}")]
+    [InlineData("status", "")]
+    [InlineData("status", "[1]")]
+    [InlineData("status", "null")]
+    [InlineData("status", "{\"version\":1,\"ok\":true}")]
+    [InlineData("status", "{\"version\":1,\"ok\":1,\"result\":{}}")]
+    [InlineData("status", "{\"version\":1,\"ok\":true,\"result\":{\"bytes\":7}}")]
+    [InlineData("status", "{\"version\":1,\"ok\":true,\"result\":{\"queues\":[7]}}")]
+    [InlineData("status", "{\"version\":1,\"ok\":true,\"result\":{\"queues\":[{\"running\":\"yes\"}]}}")]
+    [InlineData("status", "{\"version\":1,\"ok\":true,\"result\":{\"queues\":[],\"queues\":[]}}")]
+    [InlineData("status", "{\"version\":1,\"version\":1,\"ok\":true,\"result\":{\"queues\":[]}}")]
+    [InlineData("status", "{\"version\":1.5,\"ok\":true,\"result\":{\"queues\":[]}}")]
+    [InlineData("resize", "{\"version\":1,\"ok\":true,\"result\":{\"bytes\":\"7\"}}")]
+    [InlineData("status", "{\"version\":2,\"ok\":true,\"result\":{}}", "answers in version 2 of the protocol")]
+    [InlineData("status", "{\"version\":1,\"ok\":false,\"error\":7}", "says no, and not why")]
+    public async Task An_odd_answer_is_one_line(string command, string answer, string part = "what answers there is no 'vio serve'")
+    {
+        using UnixListener listener = UnixListener.Listen(Control);
+        Task answering = Task.Run(() =>
+        {
+            using UnixSocket socket = listener.Accept()!;
+            Assert.NotNull(Hear(socket));
+            socket.SendAllWithFds(Encoding.UTF8.GetBytes(answer + "\n"), [], Patience);
+        }, TestContext.Current.CancellationToken);
+
+        Refusals.AssertOneLine(await VioProcess.RunAsync("ctl", command, "--control-path", Control), 1, Control, part);
+
+        await answering;
     }
 
     [Fact]
@@ -165,6 +210,9 @@ public sealed class ControlTests : IDisposable
     [InlineData("{\"version\":1,\"command\":\"resize\",\"bytes\":-1}", "'bytes' is not known, or not such a value")]
     [InlineData("{\"version\":1,\"command\":\"resize\",\"size\":1}", "'size' is not known")]
     [InlineData("{\"version\":1,\"command\":\"status\",\"bytes\":1}", "'bytes' belongs to resize")]
+    [InlineData("{\"version\":1,\"command\":\"resize\",\"bytes\":512}", "say --shrink")]
+    [InlineData("{\"version\":1,\"command\":\"resize\",\"shrink\":true}", "'shrink' belongs to a resize")]
+    [InlineData("{\"version\":1,\"command\":\"resize\",\"bytes\":512,\"shrink\":1}", "'shrink' is not known, or not such a value")]
     [InlineData("{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}", "one JSON object")]
     public async Task Nonsense_is_answered_and_the_connection_lives(string line, string part)
     {

@@ -109,9 +109,16 @@ public sealed class NbdTests : IDisposable
                 await server.KillAsync();
                 await server.StartAgainAsync("file", Disk);
             }, TestContext.Current.CancellationToken);
-            while (!again.IsCompleted)
-                load.Step();
-            await again;
+            try
+            {
+                while (!again.IsCompleted)
+                    load.Step();
+            }
+            finally
+            {
+                await again; // or a server would be started that nobody ends
+            }
+
             for (int before = load.Done; load.Done < before + 100;)
                 load.Step();
         }
@@ -207,6 +214,98 @@ public sealed class NbdTests : IDisposable
         driver.Read(0, new byte[4096]);
 
         await vio.WaitForLogAsync("no answer within 0.3 s");
+    }
+
+    [Fact]
+    public async Task The_time_of_a_request_is_watched_as_well_when_the_server_has_just_come_back()
+    {
+        MakeDisk();
+        await using NbdServer server = await NbdServer.NbdkitAsync(Nbd, "file", Disk);
+        await using VioProcess vio = await ServeAsync(Uri, "--blk-timeout", "0.3");
+        using VhostUserFrontEnd frontEnd = Connect();
+        using var driver = new BlockDriver(frontEnd);
+        await server.KillAsync();
+        await server.StartAgainAsync("--filter=delay", "file", Disk, "delay-read=4");
+        await vio.WaitForLogAsync("the server is back");
+
+        Assert.Throws<BlockException>(() => driver.Read(0, new byte[4096])); // which would be answered, later
+    }
+
+    /// <summary>For ever is not meant for who stops: the loop would stand still with all queues.</summary>
+    [Fact]
+    public async Task A_server_that_is_connected_and_silent_holds_up_neither_a_driver_that_leaves_nor_the_next()
+    {
+        MakeDisk();
+        await using NbdServer server = await NbdServer.NbdkitAsync(Nbd, "file", Disk);
+        await using VioProcess vio = await ServeAsync(Uri, "--num-queues", "2", "--blk-timeout", "0", "--control-path", _directory["ctl"]);
+        using (VhostUserFrontEnd frontEnd = Connect())
+        using (var driver = new BlockDriver(frontEnd))
+        {
+            HoldOneRead(server, driver, frontEnd, queues: 2);
+        }
+
+        await vio.WaitForLogAsync("a queue stops, and the server does not answer");
+        Assert.Equal(0, (await VioProcess.RunAsync("ctl", "status", "--control-path", _directory["ctl"])).ExitCode);
+        await server.KillAsync(); // nbdkit does not always survive what it finds when it is thawed
+        await server.StartAgainAsync("file", Disk);
+        using VhostUserFrontEnd next = Connect();
+        using var again = new BlockDriver(next);
+        again.Write(0, Filled(3));
+        again.Flush();
+        Assert.Equal(Filled(3), File.ReadAllBytes(Disk)[..4096]);
+    }
+
+    [Fact]
+    public async Task With_the_server_connected_and_silent_the_daemon_still_ends_by_a_signal()
+    {
+        MakeDisk();
+        await using NbdServer server = await NbdServer.NbdkitAsync(Nbd, "file", Disk);
+        await using VioProcess vio = await ServeAsync(Uri, "--blk-timeout", "0");
+        using VhostUserFrontEnd frontEnd = Connect();
+        using var driver = new BlockDriver(frontEnd);
+        HoldOneRead(server, driver, frontEnd, queues: 1);
+
+        Assert.Equal(0, (await vio.EndByAsync(VioProcess.SigTerm)).ExitCode);
+    }
+
+    /// <summary>A front-end that keeps the in-flight region loses nothing: as with kill -9, but the daemon has tidied up.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_a_daemon_that_ends_by_a_signal_had_under_way_is_done_by_the_next(bool isFrozen)
+    {
+        MakeDisk();
+        await using NbdServer server = await NbdServer.NbdkitAsync(Nbd, "file", Disk);
+        await using VioProcess first = await ServeAsync(Uri, "--control-path", _directory["ctl"]);
+        using VhostUserFrontEnd frontEnd = VhostUserFrontEnd.Connect(_directory["s"], DeviceId.Block, new() { ReconnectTimeout = TimeSpan.FromSeconds(60) });
+        using var driver = new BlockDriver(frontEnd, new() { MaxQueues = 1 });
+        driver.Read(0, new byte[4096]);
+        if (isFrozen)
+            server.Freeze();
+        else
+            await server.KillAsync();
+        DmaBuffer data = frontEnd.Dma.Allocate(8 * 4096, 4096);
+        new Random(8).NextBytes(data.Span);
+        for (int i = 0; i < 8; i++)
+            Assert.True(driver.TrySubmit(BlockRequest.Write((ulong)i * 8, data.Slice(i * 4096, 4096)), out _));
+        Assert.True(driver.TrySubmit(BlockRequest.Flush(), out _));
+        driver.Kick();
+        while (!(await VioProcess.RunAsync("ctl", "status", "--control-path", _directory["ctl"], "--format", "json")).Output.Contains("\"inFlight\":9", StringComparison.Ordinal))
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+
+        Assert.Equal(0, (await first.EndByAsync(VioProcess.SigTerm)).ExitCode);
+        if (isFrozen)
+            await server.KillAsync();
+        await server.StartAgainAsync("file", Disk);
+        await using VioProcess second = await ServeAsync(Uri);
+
+        for (int i = 0; i < 9; i++)
+        {
+            Assert.True(driver.Wait(TimeSpan.FromSeconds(30), out BlockResult result));
+            result.ThrowIfFailed();
+        }
+
+        Assert.Equal(data.Span, File.ReadAllBytes(Disk).AsSpan(0, 8 * 4096));
     }
 
     [Fact]
@@ -346,6 +445,20 @@ public sealed class NbdTests : IDisposable
 
         Assert.Equal(1, end.ExitCode);
         Assert.Contains("export 'disk': the server", end.Errors, StringComparison.Ordinal);
+    }
+
+    /// <summary>Freezes the server, and has a read and a flush of each queue under way with it.</summary>
+    private static void HoldOneRead(NbdServer server, BlockDriver driver, VhostUserFrontEnd frontEnd, int queues)
+    {
+        driver.Read(0, new byte[4096]);
+        server.Freeze();
+        for (int queue = 0; queue < queues; queue++)
+        {
+            Assert.True(driver.TrySubmit(BlockRequest.Read(0, frontEnd.Dma.Allocate(4096, 4096)), out _, queue));
+            Assert.True(driver.TrySubmit(BlockRequest.Flush(), out _, queue));
+        }
+
+        driver.Kick();
     }
 
     private async Task LoadAsync(string uri)

@@ -42,6 +42,17 @@ internal sealed class FlushTurns
         return false;
     }
 
+    /// <summary>Gives up those of a queue. The one under way, if any, has been given up already.</summary>
+    /// <returns>Whether others are left, for whom the caller begins another now.</returns>
+    public bool Abandon(int queue)
+    {
+        Abandon(_underWay, queue);
+        Abandon(_waiting, queue);
+        if (_underWay.Count == 0)
+            (_underWay, _waiting) = (_waiting, _underWay);
+        return _underWay.Count > 0;
+    }
+
     /// <summary>The one under way has ended: those it was for are answered.</summary>
     /// <param name="status">How.</param>
     /// <returns>Whether others have waited, for whom the caller begins another now.</returns>
@@ -55,5 +66,16 @@ internal sealed class FlushTurns
             flush.Complete(status);
         _ending.Clear();
         return begins;
+    }
+
+    private static void Abandon(List<BlockOperation> flushes, int queue)
+    {
+        for (int i = flushes.Count - 1; i >= 0; i--)
+        {
+            if (flushes[i].Queue != queue)
+                continue;
+            flushes[i].Abandon();
+            flushes.RemoveAt(i);
+        }
     }
 }

@@ -11,16 +11,16 @@ namespace VirtioSharp.Backends.Nbd;
 //
 //   in ──lost──► away ──pause──► connecting, shaking hands ──► in: what is not answered is sent again
 //                 ▲                        │
-//                 └── no, or nonsense ─────┘   the pause doubles until a request is answered
+//                 └── no, or nonsense ─────┘   the pause doubles until it has been in for some seconds
 public sealed partial class NbdBackend
 {
     private NbdLink? _link; // none while the server is away
     private EventLoop? _loop;
     private ILoopTimer? _clock;
     private IEventRegistration? _registration;
-    private bool _isUp = true, _isBlocked, _waitsForRoom, _hasGivenUp;
+    private bool _isUp = true, _isBlocked, _waitsForRoom, _hasGivenUp, _isAwayTold;
     private int _failures, _attempts;
-    private long _nextAttempt, _handshakeEnds;
+    private long _nextAttempt, _handshakeEnds, _upSince, _heard; // when it came back, and answered last
     private string? _lastReason;
 
     /// <summary>Whether requests go to the server now.</summary>
@@ -85,31 +85,26 @@ public sealed partial class NbdBackend
         LookAtClock();
     }
 
-    /// <summary>Waits for the answers. A server that is away is not waited for as long as at other times: who stops a queue waits for us.</summary>
+    /// <summary>Waits for the answers, but not as long as at other times: the loop, and all queues with it, wait for us.</summary>
     /// <inheritdoc/>
     public void Finish(int queue)
     {
-        long end = Environment.TickCount64 + StopMilliseconds;
-        while (IsBusyWith(queue))
+        while (!TryFinish(queue, waitsWhileAway: true))
         {
-            Pump(TimeSpan.FromMilliseconds(100));
-            if (IsUp || !_hasGivenUp && Environment.TickCount64 < end)
-                continue;
-            _hasGivenUp = true; // the next queue need not wait for the same
             for (int i = 0; i < _requests.Count; i++)
             {
-                if (_requests[i].Operation is { } operation && (operation.Queue == queue || operation.Kind == BlockOperationKind.Flush))
-                    Fail(_requests[i], "the queue stops, and the server is away");
+                if (_requests[i].Operation is { } operation && (operation.Kind == BlockOperationKind.Flush ? _flushes.IsBusyWith(queue) : operation.Queue == queue))
+                    Fail(_requests[i], "the queue stops, and the server does not answer");
             }
         }
     }
 
-    /// <summary>What the server has is waited for while it is there. While it is away nothing has our memory, and another device may ask when it is back.</summary>
+    /// <summary>What the server has is waited for while it answers. While it is away nothing has our memory, and another device may ask when it is back.</summary>
     /// <inheritdoc/>
     public void Suspend(int queue)
     {
-        while (IsUp && IsBusyWith(queue))
-            Pump(TimeSpan.FromMilliseconds(100));
+        if (TryFinish(queue, waitsWhileAway: false))
+            return;
         for (int i = 0; i < _requests.Count; i++)
         {
             if (_requests[i].Operation is { } operation && operation.Queue == queue && operation.Kind != BlockOperationKind.Flush)
@@ -119,7 +114,12 @@ public sealed partial class NbdBackend
             }
         }
 
-        Finish(queue); // a flush may be that of other queues, too
+        if (!_flushes.IsBusyWith(queue))
+            return;
+        if (FlushUnderWay() is { } flush)
+            Release(flush); // it may be that of other queues, too: begun anew for these
+        if (_flushes.Abandon(queue))
+            Flush();
     }
 
     /// <inheritdoc/>
@@ -144,6 +144,27 @@ public sealed partial class NbdBackend
         _registration?.Dispose();
         _link?.Dispose();
         _link = null;
+    }
+
+    /// <summary>Waits until nothing of a queue is under way.</summary>
+    /// <returns>False when that is in vain. No request is with a server then, so nothing touches the queue's memory any more.</returns>
+    private bool TryFinish(int queue, bool waitsWhileAway)
+    {
+        long start = Environment.TickCount64;
+        for (_heard = start; IsBusyWith(queue);)
+        {
+            if (!IsUp && (_hasGivenUp || !waitsWhileAway))
+                return false;
+            Pump(TimeSpan.FromMilliseconds(100));
+            long end = !IsUp ? start + StopMilliseconds : Math.Min(_heard + _silence, start + LongestStop);
+            if (Environment.TickCount64 < end)
+                continue;
+            _hasGivenUp = true; // the next queue need not wait for the same
+            if (IsUp)
+                Lose("a queue stops, and the server does not answer");
+        }
+
+        return true;
     }
 
     private static NbdLink Enter(EndPoint address, string export)
@@ -209,9 +230,12 @@ public sealed partial class NbdBackend
         if (export.Size < _export.Size || export.Has(NbdFlags.ReadOnly) != _export.Has(NbdFlags.ReadOnly) || export.MinimumBlock > Traits.LogicalBlockSize)
             throw new NbdException(NbdFailure.Changed, $"the export came back as another ({export.Size} bytes, {export.Flags}, blocks of {export.MinimumBlock}; it had {_export.Size} bytes, {_export.Flags})");
         bool isLonger = export.Size > _export.Size;
-        (_export, _isUp, _hasGivenUp, _lastReason) = (export, true, false, null);
+        (_export, _isUp, _hasGivenUp) = (export, true, false);
+        _upSince = _heard = Environment.TickCount64;
         _receiver.Clear();
-        _log.Back(_uri, InFlight);
+        if (_isAwayTold)
+            _log.Back(_uri, InFlight);
+        _isAwayTold = false;
         foreach (NbdRequest request in _requests)
         {
             if (request.Operation is not { } operation)
@@ -220,6 +244,8 @@ public sealed partial class NbdBackend
             Send(request);
         }
 
+        _clock?.Disarm(); // it was set for the handshake
+        WatchTheClock();
         if (isLonger)
             LengthChanged?.Invoke();
     }
@@ -227,14 +253,21 @@ public sealed partial class NbdBackend
     private void Lose(string reason)
     {
         bool wasUp = IsUp;
+        long now = Environment.TickCount64;
         _registration?.Dispose();
         _registration = null;
-        _link?.Dispose();
+        _link?.Abort();
         (_link, _isUp, _isBlocked) = (null, false, false);
         _sender.Clear();
-        _nextAttempt = Environment.TickCount64 + Math.Min(FirstPause << Math.Min(_failures++, 10), LongestPause);
+        if (wasUp && now - _upSince >= _settled)
+            (_failures, _lastReason) = (0, null); // one that comes and goes is not worth a line each time
+        _nextAttempt = now + Math.Min(FirstPause << Math.Min(_failures++, 10), LongestPause);
         if (reason != _lastReason)
+        {
             _log.Away(_uri, reason, InFlight);
+            _isAwayTold = true;
+        }
+
         _lastReason = reason;
         if (wasUp && _answered > _flushed)
             LoseUnflushed();

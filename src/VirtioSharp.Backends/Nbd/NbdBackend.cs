@@ -15,6 +15,13 @@ public sealed record NbdBackendOptions
     /// <remarks>Two minutes, as iSCSI's initiators have it: a machine restarts in that time, and a driver that is told of an
     /// error is worse off than one that waits.</remarks>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>How long a server that is connected may be silent while a queue that stops waits for it.</summary>
+    /// <remarks>A disk's flush may take seconds; who stops a queue, and every other queue, waits with us.</remarks>
+    internal TimeSpan SilenceAtStop { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long a server must have been there until it is one that went away for the first time.</summary>
+    internal TimeSpan SettledAfter { get; init; } = TimeSpan.FromSeconds(5);
 }
 
 /// <summary>Keeps the bytes in an export of an NBD server: many requests under way on one connection, answered in any order.</summary>
@@ -26,7 +33,7 @@ public sealed record NbdBackendOptions
 /// </remarks>
 public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred, INbdAsker
 {
-    private const int HandshakeMilliseconds = 10_000, StopMilliseconds = 5_000, FirstPause = 100, LongestPause = 5_000;
+    private const int HandshakeMilliseconds = 10_000, StopMilliseconds = 5_000, LongestStop = 30_000, FirstPause = 100, LongestPause = 5_000;
 
     private readonly NbdUri _uri;
     private readonly IReadOnlyList<EndPoint> _addresses;
@@ -37,7 +44,7 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
     private readonly List<NbdRequest> _requests = [];
     private readonly Stack<NbdRequest> _idle = new();
     private readonly HashSet<(BlockOperationKind, NbdError)> _told = [];
-    private readonly long _timeout; // milliseconds
+    private readonly long _timeout, _silence, _settled; // milliseconds
     private NbdExport _export;
     private long _answered, _flushed; // writes that may be lost were answered so often, and were flushed up to there
     private bool _isLossUntold, _hasFlushFailed;
@@ -46,7 +53,9 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
     private NbdBackend(NbdUri uri, IReadOnlyList<EndPoint> addresses, NbdLink link, NbdBackendOptions? options, ILogger? log)
     {
         (_uri, _addresses, _link, _log) = (uri, addresses, link, log ?? NullLogger.Instance);
-        _timeout = (long)(options ?? new()).Timeout.TotalMilliseconds;
+        options ??= new();
+        (_timeout, _silence, _settled) = (Milliseconds(options.Timeout), Milliseconds(options.SilenceAtStop), Milliseconds(options.SettledAfter));
+        _upSince = Environment.TickCount64;
         _export = link.Export!;
         _receiver = new NbdReceiver(this);
         _receiver.Clear();
@@ -118,7 +127,7 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
 
     void INbdAsker.Answered(NbdRequest request, NbdError error)
     {
-        _failures = 0; // a server that answers is one to come back to at once
+        _heard = Environment.TickCount64;
         if (error == NbdError.Shutdown)
             throw new NbdException(NbdFailure.Unreachable, "the server is shutting down");
         BlockOperation operation = request.Operation!;
@@ -145,10 +154,13 @@ public sealed partial class NbdBackend : IBlockBackend, IReadyHandler, IDeferred
         }
         else
         {
-            _answered += operation.Kind == BlockOperationKind.Read || MustBeStable(operation) ? 0 : 1;
+            _answered += operation.Kind == BlockOperationKind.Read || MustBeStable(operation) || !_export.Has(NbdFlags.SendFlush) ? 0 : 1;
             End(request, BlockStatus.Ok);
         }
     }
+
+    /// <summary>Rounded up: zero is for ever.</summary>
+    private static long Milliseconds(TimeSpan span) => (long)Math.Ceiling(span.TotalMilliseconds);
 
     private static bool MustBeStable(BlockOperation operation) => operation.MustBeStable && operation.Kind is BlockOperationKind.Write or BlockOperationKind.WriteZeroes;
 

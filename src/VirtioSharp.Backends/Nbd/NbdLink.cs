@@ -48,6 +48,9 @@ internal sealed class NbdLink : IDisposable
         return true;
     }
 
+    /// <summary>Closes it with as little as possible of what was sent reaching the server.</summary>
+    public void Abort() => Socket.Abort();
+
     public void Dispose() => Socket.Dispose();
 
     private unsafe bool Send()

@@ -159,7 +159,8 @@ internal sealed class NbdReceiver(INbdAsker asker)
 
         if (asker.IsStructured)
             throw Broke("a read is answered without chunks");
-        (_reading, _at, _left, _isLast, request.Received) = (request, 0, request.Length, true, request.Length);
+        (_reading, _at, _left, _isLast) = (request, 0, request.Length, true);
+        request.Received.TryAdd(0, request.Length);
     }
 
     private bool TakeChunk(ReadOnlySpan<byte> bytes)
@@ -206,12 +207,11 @@ internal sealed class NbdReceiver(INbdAsker asker)
         return true;
     }
 
-    /// <summary>Data for a part of a read. What came twice is noticed by there being too much of it, or a part that is missing at the end.</summary>
+    /// <summary>Data for a part of a read. No byte may come twice: then as many as were asked for are all of them.</summary>
     private void Locate(NbdRequest request, ulong at, uint size)
     {
-        if (request.Command != NbdCommand.Read || size == 0 || at > (ulong)request.Length || size > (ulong)request.Length - at || size > request.Length - request.Received)
-            throw Broke($"{size} bytes at {at} of a {request.Command} of {request.Length}, of which {request.Received} have come");
-        request.Received += size;
+        if (request.Command != NbdCommand.Read || size == 0 || at > (ulong)request.Length || size > (ulong)request.Length - at || !request.Received.TryAdd((long)at, (long)at + size))
+            throw Broke($"{size} bytes at {at} of a {request.Command} of {request.Length}, of which {request.Received.Bytes} have come");
         (_reading, _at, _left) = (request, (long)at, size);
     }
 
@@ -231,8 +231,8 @@ internal sealed class NbdReceiver(INbdAsker asker)
 
     private void End(NbdRequest request)
     {
-        if (request.Error == NbdError.None && request.Command == NbdCommand.Read && request.Received != request.Length)
-            throw Broke($"a read of {request.Length} bytes ends with {request.Received}");
+        if (request.Error == NbdError.None && request.Command == NbdCommand.Read && request.Received.Bytes != request.Length)
+            throw Broke($"a read of {request.Length} bytes ends with {request.Received.Bytes}");
         asker.Answered(request, request.Error);
     }
 

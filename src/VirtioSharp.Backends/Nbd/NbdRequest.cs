@@ -9,7 +9,8 @@ namespace VirtioSharp.Backends.Nbd;
 /// <summary>A request to the server: an operation, or a piece of one that is longer than the server takes at a time. Used again.</summary>
 /// <remarks>
 /// It stays what it is until it is answered, also when the connection is lost: then it is sent again from its beginning.
-/// Reads, writes and zeroes may be done twice.
+/// So it may be done twice, and what a server took from the lost connection it may still do later: also after a newer
+/// write to the same place. Over TCP the connection is reset, so that at least what it had not got does not reach it.
 /// </remarks>
 internal sealed class NbdRequest(int index)
 {
@@ -46,8 +47,8 @@ internal sealed class NbdRequest(int index)
     /// <summary>Whether all of it has gone to the server.</summary>
     public bool IsSent { get; set; }
 
-    /// <summary>Bytes of a read that have come.</summary>
-    public long Received { get; set; }
+    /// <summary>Which bytes of a read have come in chunks.</summary>
+    public Coverage Received { get; } = new();
 
     /// <summary>What a chunk said that was not the last.</summary>
     public NbdError Error { get; set; }
@@ -83,7 +84,11 @@ internal sealed class NbdRequest(int index)
     }
 
     /// <summary>The connection is another: nothing of it has gone or come.</summary>
-    public void Restart() => (IsSent, Received, Error) = (false, 0, NbdError.None);
+    public void Restart()
+    {
+        (IsSent, Error) = (false, NbdError.None);
+        Received.Clear();
+    }
 
     /// <summary>Goes behind the piece that is done.</summary>
     /// <returns>Bytes that are left of the operation.</returns>

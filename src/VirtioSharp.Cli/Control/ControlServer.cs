@@ -15,7 +15,7 @@ internal sealed class ControlServer : IReadyHandler, IDisposable
 
     private readonly EventLoop _loop;
     private readonly UnixListener _listener;
-    private readonly Func<string, ulong?, string> _obey;
+    private readonly Func<ControlRequest, string> _obey;
     private readonly IEventRegistration _listening;
     private readonly ILoopTimer _acceptAgain;
     private readonly List<Connection> _connections = [];
@@ -23,9 +23,9 @@ internal sealed class ControlServer : IReadyHandler, IDisposable
     /// <summary>Listens.</summary>
     /// <param name="path">Where.</param>
     /// <param name="loop">The device's; not yet running, or this is its thread.</param>
-    /// <param name="obey">Does a command with its bytes, and says what to answer. On the loop's thread.</param>
+    /// <param name="obey">Does what is asked, and says what to answer. On the loop's thread.</param>
     /// <exception cref="LinuxException">The socket cannot be made.</exception>
-    public ControlServer(string path, EventLoop loop, Func<string, ulong?, string> obey)
+    public ControlServer(string path, EventLoop loop, Func<ControlRequest, string> obey)
     {
         (_loop, _obey) = (loop, obey);
         _listener = UnixListener.Listen(path, nonBlocking: true, ownerOnly: true);
@@ -150,8 +150,7 @@ internal sealed class ControlServer : IReadyHandler, IDisposable
         {
             try
             {
-                (string command, ulong? bytes) = ControlProtocol.Read(line);
-                return _server._obey(command, bytes);
+                return _server._obey(ControlProtocol.Read(line));
             }
             catch (FormatException wrong)
             {

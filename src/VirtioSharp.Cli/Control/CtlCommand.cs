@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Spectre.Console;
 using VirtioSharp.Cli.Output;
@@ -41,7 +40,7 @@ internal static class CtlCommand
             """) { format };
         status.SetAction(arguments =>
         {
-            JsonObject result = Ask(arguments.GetValue(path), "status", ControlProtocol.Request(ControlProtocol.Status));
+            JsonObject result = Ask(arguments.GetValue(path), "status", new(ControlProtocol.Status), IsStatus);
             if (arguments.GetValue(format) == OutputFormat.Json)
                 Console.WriteLine(result.ToJsonString());
             else
@@ -58,37 +57,47 @@ internal static class CtlCommand
             Description = "Bytes, with K, M, G, T or P behind them if you like; without it, the daemon looks how long its file is now",
             Arity = ArgumentArity.ZeroOrOne,
         };
-        var resize = new DocumentedCommand("resize", "Make the disk's file longer or shorter; a guest that is connected is told. What lies behind a shorter end is lost", """
+        var shrink = new Option<bool>("--shrink") { Description = "SIZE may be less than the disk has: what lies behind its new end is lost" };
+        var resize = new DocumentedCommand("resize", "Make the disk's file longer, or with --shrink shorter; a guest that is connected is told", """
             Example:
               vio ctl resize 20G --control-path /tmp/blk.ctl
+              vio ctl resize 10G --shrink --control-path /tmp/blk.ctl
               vio ctl resize --control-path /tmp/blk.ctl
-            """) { size };
+            """) { size, shrink };
         resize.SetAction(arguments =>
         {
             ulong? bytes = arguments.GetValue(size) is not { } given ? null
                 : ByteSize.TryParse(given, out ulong number) ? number
                 : throw new UserException($"{given}: {ByteSize.Hint}", ExitCode.Usage);
-            JsonObject result = Ask(arguments.GetValue(path), "resize 20G", ControlProtocol.Request(ControlProtocol.Resize, bytes));
+            bool mayShrink = arguments.GetValue(shrink);
+            if (mayShrink && bytes is null)
+                throw new UserException("--shrink: give the SIZE, too, as in: vio ctl resize 10G --shrink --control-path /tmp/blk.ctl", ExitCode.Usage);
+            JsonObject result = Ask(arguments.GetValue(path), "resize 20G", new(ControlProtocol.Resize, bytes, mayShrink), IsSize);
             Console.WriteLine($"{result["bytes"]} bytes");
             return ExitCode.Success;
         });
         return resize;
     }
 
-    /// <returns>What was answered.</returns>
-    /// <exception cref="UserException">Nobody is there, or the answer is no.</exception>
-    private static JsonObject Ask(string? path, string command, string request)
+    private static bool IsStatus(JsonObject result) =>
+        result["queues"] is JsonArray queues && queues.All(queue => queue is JsonObject && queue["running"] is JsonValue running && running.TryGetValue(out bool _));
+
+    private static bool IsSize(JsonObject result) => result["bytes"] is JsonValue bytes && bytes.TryGetValue(out ulong _);
+
+    /// <returns>What was answered, of which <paramref name="fits"/> says whether it is an answer to that.</returns>
+    /// <exception cref="UserException">Nobody is there, or the answer is no, or none.</exception>
+    private static JsonObject Ask(string? path, string command, ControlRequest request, Func<JsonObject, bool> fits)
     {
         if (path is not { Length: > 0 })
             throw new UserException($"give --control-path PATH, as in: vio ctl {command} --control-path /tmp/blk.ctl", ExitCode.Usage);
         try
         {
             using UnixSocket socket = UnixSocket.Connect(path, Patience);
-            socket.SendAllWithFds(Encoding.UTF8.GetBytes(request + "\n"), [], Patience);
-            JsonNode? answer = JsonNode.Parse(ReadLine(socket, path));
-            if (answer?["ok"]?.GetValue<bool>() == true && answer["result"] is JsonObject result)
-                return result;
-            throw new UserException($"--control-path {path}: {answer?["error"]?.GetValue<string>() ?? "the answer makes no sense"}");
+            socket.SendAllWithFds(Encoding.UTF8.GetBytes(ControlProtocol.Line(request) + "\n"), [], Patience);
+            (JsonObject? result, string? error) = ControlProtocol.ReadAnswer(ReadLine(socket, path));
+            if (error is not null)
+                throw new UserException($"--control-path {path}: {error}");
+            return result is not null && fits(result) ? result : throw Stranger(path);
         }
         catch (LinuxException refused)
         {
@@ -100,11 +109,13 @@ internal static class CtlCommand
                 _ => $"--control-path {path}: {refused.Message}",
             });
         }
-        catch (Exception nonsense) when (nonsense is JsonException or InvalidOperationException)
+        catch (FormatException)
         {
-            throw new UserException($"--control-path {path}: what answers there is no 'vio serve'");
+            throw Stranger(path);
         }
     }
+
+    private static UserException Stranger(string path) => new($"--control-path {path}: what answers there is no 'vio serve'");
 
     private static string ReadLine(UnixSocket socket, string path)
     {
@@ -123,7 +134,7 @@ internal static class CtlCommand
                 return Encoding.UTF8.GetString(line, 0, end);
         }
 
-        throw new UserException($"--control-path {path}: what answers there is no 'vio serve'");
+        throw Stranger(path);
     }
 
     private static void Write(JsonObject status)

@@ -13,13 +13,13 @@ internal sealed class DeviceControl(IServedDevice served, VirtioDevice device, V
 {
     /// <summary>Does a command. On the server's loop.</summary>
     /// <returns>The answer's line.</returns>
-    public string Obey(string command, ulong? bytes)
+    public string Obey(ControlRequest request)
     {
         try
         {
-            if (command == ControlProtocol.Status)
-                return bytes is null ? ControlProtocol.Done(Status()) : ControlProtocol.Refused("'bytes' belongs to resize");
-            ulong length = served.Resize(device, bytes);
+            if (request.Command == ControlProtocol.Status)
+                return ControlProtocol.Done(Status());
+            ulong length = served.Resize(device, request.Bytes, request.MayShrink);
             log.Resized(length);
             return ControlProtocol.Done(new JsonObject { ["bytes"] = length });
         }

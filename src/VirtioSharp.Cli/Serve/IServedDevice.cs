@@ -49,7 +49,8 @@ internal interface IServedDevice
     /// <summary>Gives a device made here another size, or looks how large it is now.</summary>
     /// <returns>Its size, in bytes.</returns>
     /// <exception cref="NotSupportedException">It cannot have another.</exception>
-    ulong Resize(VirtioDevice device, ulong? bytes) => throw new NotSupportedException($"a device '{Name}' has no size");
+    /// <exception cref="UserException">It would be smaller, and that was not asked for.</exception>
+    ulong Resize(VirtioDevice device, ulong? bytes, bool mayShrink) => throw new NotSupportedException($"a device '{Name}' has no size");
 
     /// <summary>Adds what it has to say to its status.</summary>
     void Describe(VirtioDevice device, JsonObject status)

@@ -27,7 +27,7 @@ internal sealed class ServedBlk : IServedDevice
 
     private readonly Option<double> _timeout = new("--blk-timeout")
     {
-        Description = "With --blk-uri: how many seconds a request waits for a server that is away or does not answer, before the driver is told of an error; 0 waits for ever",
+        Description = "With --blk-uri: how many seconds a request waits for a server that is away or does not answer, before the driver is told of an error; 0 waits for ever. Only a queue that stops (a guest that pauses or resets, the end of this program) waits less: 5 seconds for a server that is away, 10 for one that has gone silent",
         HelpName = "S",
         DefaultValueFactory = _ => new NbdBackendOptions().Timeout.TotalSeconds,
     };
@@ -107,9 +107,12 @@ internal sealed class ServedBlk : IServedDevice
     /// <summary>The disk was made longer or shorter: the driver is told.</summary>
     public Action<VirtioDevice>? OnHangUp => static device => ((BlockDevice)device).LookAtLength();
 
-    public ulong Resize(VirtioDevice device, ulong? bytes)
+    public ulong Resize(VirtioDevice device, ulong? bytes, bool mayShrink)
     {
         var disk = (BlockDevice)device;
+        ulong now = _backend!.Length; // the driver may not know yet
+        if (bytes < now && !mayShrink)
+            throw new UserException($"{bytes} bytes are fewer than the disk's {now}, and what lies behind would be lost; if that is meant, say --shrink");
         if (bytes is { } length)
             disk.Resize(length);
         else
@@ -172,6 +175,7 @@ internal sealed class ServedBlk : IServedDevice
     private (string What, string Remedy, IBlockBackend Backend) OpenWhatIsNamed(ParseResult arguments, bool isReadOnly, bool direct, ILogger log)
     {
         string? file = arguments.GetValue(_file)?.FullName, uri = arguments.GetValue(_uri), size = arguments.GetValue(_null);
+        RefuseWhatIsNotOf(uri, arguments, direct);
         return (file, uri, size) switch
         {
             ({ } path, null, null) => ($"--blk-file {path}", "make it longer with truncate(1)",
@@ -182,13 +186,34 @@ internal sealed class ServedBlk : IServedDevice
         };
     }
 
+    /// <summary>An option that would do nothing is a mistake, and may be a dangerous one.</summary>
+    private void RefuseWhatIsNotOf(string? uri, ParseResult arguments, bool direct)
+    {
+        if (uri is null)
+        {
+            if (IsGiven(_timeout))
+                throw new UserException("--blk-timeout: it belongs to --blk-uri; a file's requests take as long as they take", ExitCode.Usage);
+            return;
+        }
+
+        if (direct)
+            throw new UserException("--cache none: it belongs to --blk-file; how an NBD server keeps its export is said to the server", ExitCode.Usage);
+        foreach (Option option in (Option[])[_aio, _shared])
+        {
+            if (IsGiven(option))
+                throw new UserException($"{option.Name}: it belongs to --blk-file; leave it out with --blk-uri", ExitCode.Usage);
+        }
+
+        bool IsGiven(Option option) => arguments.GetResult(option) is { Implicit: false };
+    }
+
     private static NbdBackend Connect(string uri, double timeout, ILogger log)
     {
         if (timeout is not (>= 0 and <= 1e9))
             throw new UserException("--blk-timeout: give seconds, or 0 to wait for ever", ExitCode.Usage);
         try
         {
-            return NbdBackend.Connect(NbdUri.Parse(uri), new NbdBackendOptions { Timeout = TimeSpan.FromSeconds(timeout) }, log);
+            return NbdBackend.Connect(NbdUri.Parse(uri), new NbdBackendOptions { Timeout = TimeSpan.FromMilliseconds(Math.Ceiling(timeout * 1000)) }, log);
         }
         catch (NbdException refused) when (refused.Failure == NbdFailure.Address)
         {

@@ -20,6 +20,7 @@ internal static unsafe partial class SysSocket
     public const int SOL_SOCKET = 1;
     public const int SO_ERROR = 4;
     public const int SO_KEEPALIVE = 9;
+    public const int SO_LINGER = 13;
     public const int SO_PEERCRED = 17;
     public const int SO_ACCEPTCONN = 30;
     public const int SCM_RIGHTS = 1;
@@ -55,6 +56,12 @@ internal static unsafe partial class SysSocket
         public void* Control;
         public nuint ControlLength;
         public int Flags;
+    }
+
+    public struct Linger
+    {
+        public int IsOn;
+        public int Seconds;
     }
 
     public struct Cmsghdr

@@ -117,6 +117,14 @@ public sealed unsafe class StreamSocket : IDisposable
         }
     }
 
+    /// <summary>Closes this end. Over TCP what is not sent yet never will be, and the peer sees a reset in place of an end (socket(7): SO_LINGER).</summary>
+    public void Abort()
+    {
+        SysSocket.Linger notAtAll = new() { IsOn = 1, Seconds = 0 };
+        _ = SysSocket.setsockopt(Descriptor, SysSocket.SOL_SOCKET, SysSocket.SO_LINGER, &notAtAll, (uint)sizeof(SysSocket.Linger));
+        Dispose();
+    }
+
     /// <summary>Closes this end.</summary>
     public void Dispose() => Descriptor.Dispose();
 

@@ -197,9 +197,10 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
             loop.Defer(this);
     }
 
+    /// <summary>The session ends. What is in flight stays noted, if it is, as if the daemon had been killed: the front-end may come back to this one or another.</summary>
     public void Dispose()
     {
-        Stop();
+        Stop(leaveInFlight: true);
         SetCall(null);
         SetError(null);
     }

@@ -81,12 +81,22 @@ internal sealed partial class NbdServer : IAsyncDisposable
 
     private async Task ListensAsync()
     {
-        while (!File.Exists(_socketPath))
+        while (!IsThere())
         {
             if (_process.HasExited)
                 throw new InvalidOperationException($"{_program} ended with exit code {_process.ExitCode}");
             await Task.Delay(5, TestContext.Current.CancellationToken);
         }
+    }
+
+    /// <summary>A socket has a file before anybody listens to it; the kernel's list says who listens (proc(5)), and a server says nothing
+    /// of a stranger who only knocks. A file with a process id is no socket: that it is there is enough.</summary>
+    private bool IsThere()
+    {
+        const string Listens = " 00010000 "; // __SO_ACCEPTCON
+        if (!File.Exists(_socketPath) || new FileInfo(_socketPath).Length > 0)
+            return File.Exists(_socketPath);
+        return File.ReadLines("/proc/net/unix").Any(line => line.EndsWith($" {_socketPath}", StringComparison.Ordinal) && line.Contains(Listens, StringComparison.Ordinal));
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]
