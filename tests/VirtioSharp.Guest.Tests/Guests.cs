@@ -10,7 +10,7 @@ internal static class Guests
     // Far beyond what any step takes, even with both cores busy; only a hang gets here.
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
 
-    private static readonly Lazy<bool> IsNew = new(() => VersionOfQemu() >= 10);
+    private static readonly Lazy<bool> IsNew = new(() => HostTools.CanBootGuests(out _, out _) && VersionOfQemu() >= 10);
 
     /// <summary>Whether the QEMU in the path is 10 or later (tests/qemu-11/run): its vhost-user-rng behaves differently from 7.2's.</summary>
     public static bool QemuIsNew => IsNew.Value;

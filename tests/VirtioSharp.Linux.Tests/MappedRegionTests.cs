@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace VirtioSharp.Linux.Tests;
 
 public sealed class MappedRegionTests
@@ -161,5 +163,38 @@ public sealed class MappedRegionTests
 
         Assert.Equal(Errno.EINVAL, Assert.Throws<LinuxException>(() => MappedRegion.Join([(region.Address, 100), (region.Address + 4096, 4096)])).Errno);
         Assert.Equal(Errno.EINVAL, Assert.Throws<LinuxException>(() => MappedRegion.Join([(region.Address, 4096), (region.Address + 100, 4096)])).Errno);
+    }
+
+    [Fact]
+    public void What_is_cut_off_a_watched_file_is_zeroes_from_then_on_and_the_rest_is_as_it_was()
+    {
+        Assert.SkipUnless(RuntimeInformation.ProcessArchitecture == Architecture.X64, "watching memory is written for x86-64");
+        using FileDescriptor file = MemFd.Create("ram", 4 * (long)Page);
+        using MappedRegion region = MappedRegion.Map(file, 0, 4 * Page);
+        using MappedRegion other = MappedRegion.Map(file, 0, Page);
+        Assert.True(region.Watch() && other.Watch());
+        region.Slice(0, (int)(4 * Page)).Fill(7);
+        ulong before = MappedRegion.LossCount;
+
+        MemFd.Resize(file, (long)Page);
+        bool hadLost = region.HasLost;
+        byte beyond = region.Slice(Page, 1)[0];
+        region.Slice(3 * Page, 1)[0] = 9;
+
+        Assert.Equal((false, (byte)0, true, false), (hadLost, beyond, region.HasLost, other.HasLost));
+        Assert.True(MappedRegion.LossCount > before);
+        Assert.Equal((7, 0, 9), (region.Slice(Page - 1, 1)[0], region.Slice(2 * Page, 1)[0], region.Slice(3 * Page, 1)[0]));
+        Assert.Equal(7, other.Slice(5, 1)[0]);
+    }
+
+    [Fact]
+    public void Regions_can_be_watched_and_unmapped_for_ever()
+    {
+        using FileDescriptor file = MemFd.Create("ram", (long)Page);
+        for (int i = 0; i < 5000; i++)
+        {
+            using MappedRegion region = MappedRegion.Map(file, 0, Page);
+            Assert.Equal(RuntimeInformation.ProcessArchitecture == Architecture.X64, region.Watch());
+        }
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using VirtioSharp.Linux;
 using VirtioSharp.Spec;
 using VirtioSharp.Testing;
@@ -164,6 +165,38 @@ public sealed class GuestMemoryTests : IDisposable
 
         _ring.AssertServes();
         Assert.StartsWith("guest memory is not sealed against shrinking", Assert.Single(_served.Log.Warnings), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    [Proves("Hostile front-end", "vhost-user")]
+    public void Memory_that_was_cut_short_costs_its_front_end_the_connection_and_nobody_the_daemon(bool hasRing)
+    {
+        Assert.SkipUnless(RuntimeInformation.ProcessArchitecture == Architecture.X64, "watching memory is written for x86-64");
+        using var loose = new GuestRam(1UL << 32, 0x7f13_0000_0000, allowSealing: false);
+        using var ring = new GuestRing(hasRing ? loose : _ram);
+        _frontEnd.Start(_ram, _ring);
+        _frontEnd.AddMemory(loose);
+        if (hasRing)
+        {
+            _frontEnd.StopRing(_ring);
+            _frontEnd.StartRing(ring);
+            ring.AssertServes();
+        }
+        else
+        {
+            Assert.Equal(64u, ServeAt(loose.Start));
+            _ring.SetDescriptor(0, loose.Start, 64, DescriptorFlags.Write);
+            _ring.Offer(0);
+        }
+
+        MemFd.Resize(loose.File, 0); // from here on the test itself must not touch it
+        (hasRing ? ring : _ring).Kick.Signal();
+
+        _frontEnd.AssertClosed();
+        Assert.StartsWith("the front-end cut memory short", _served.NextReport().Ended, StringComparison.Ordinal);
+        _served.AssertServesNext();
     }
 
     [Fact]

@@ -9,13 +9,13 @@ namespace VirtioSharp.Linux;
 /// </remarks>
 public sealed unsafe class MappedRegion : IDisposable
 {
-    private readonly nuint _mappedLength;
+    private readonly nuint _mappedLength, _page;
     private nint _mapped;
+    private int _watched = -1;
 
-    private MappedRegion(nint mapped, nuint mappedLength, nuint skip, ulong length)
+    private MappedRegion(nint mapped, nuint mappedLength, nuint page, nuint skip, ulong length)
     {
-        _mapped = mapped;
-        _mappedLength = mappedLength;
+        (_mapped, _mappedLength, _page) = (mapped, mappedLength, page);
         Address = mapped + (nint)skip;
         Length = length;
     }
@@ -25,6 +25,12 @@ public sealed unsafe class MappedRegion : IDisposable
 
     /// <summary>Bytes asked for.</summary>
     public ulong Length { get; }
+
+    /// <summary>How often memory of any <see cref="Watch">watched</see> region was gone when it was touched. A look at it costs nothing.</summary>
+    public static ulong LossCount => LostMemory.Count;
+
+    /// <summary>Whether memory of this region was gone when it was touched: somebody cut its file short. Since then zeroes are there, which nobody shares.</summary>
+    public bool HasLost => _watched >= 0 && LostMemory.IsLost(_watched);
 
     /// <summary>Maps a range of a file, shared with everybody who maps that file.</summary>
     /// <param name="fd">The file; the mapping outlives the descriptor.</param>
@@ -59,7 +65,7 @@ public sealed unsafe class MappedRegion : IDisposable
             0, mappedLength, protection, SysMman.MAP_SHARED | SysMman.MAP_NORESERVE, fd, (long)start);
         if (mapped == SysMman.MAP_FAILED)
             LinuxException.ThrowLast("mmap", fd);
-        return new MappedRegion(mapped, mappedLength, (nuint)(offset - start), length);
+        return new MappedRegion(mapped, mappedLength, (nuint)page, (nuint)(offset - start), length);
     }
 
     /// <summary>Maps zeroed memory that belongs to this process alone.</summary>
@@ -71,7 +77,7 @@ public sealed unsafe class MappedRegion : IDisposable
         nint mapped = SysMman.mmap(0, (nuint)length, SysMman.PROT_READ | SysMman.PROT_WRITE, Flags, -1, 0);
         if (mapped == SysMman.MAP_FAILED)
             LinuxException.ThrowLast("mmap anonymous");
-        return new MappedRegion(mapped, (nuint)length, 0, length);
+        return new MappedRegion(mapped, (nuint)length, (nuint)Environment.SystemPageSize, 0, length);
     }
 
     /// <summary>Maps shared memory that is mapped in several places once more, one behind the other.</summary>
@@ -93,7 +99,7 @@ public sealed unsafe class MappedRegion : IDisposable
         nint mapped = SysMman.mmap(0, total, SysMman.PROT_NONE, SysMman.MAP_PRIVATE | SysMman.MAP_ANONYMOUS | SysMman.MAP_NORESERVE, -1, 0);
         if (mapped == SysMman.MAP_FAILED)
             LinuxException.ThrowLast("mmap anonymous");
-        var joined = new MappedRegion(mapped, total, (nuint)pieces[0].Address % page, length);
+        var joined = new MappedRegion(mapped, total, page, (nuint)pieces[0].Address % page, length);
         try
         {
             nint at = mapped;
@@ -129,12 +135,28 @@ public sealed unsafe class MappedRegion : IDisposable
         return new Span<byte>((byte*)Address + offset, length);
     }
 
+    /// <summary>
+    /// From now on this process survives it when somebody cuts the file short (SIGBUS), and <see cref="HasLost"/> tells of it. For memory of a
+    /// peer that cannot be sealed.
+    /// </summary>
+    /// <returns>False when that cannot be had here: it is for x86-64, and for some thousand regions.</returns>
+    public bool Watch()
+    {
+        if (_watched < 0 && _mapped != 0)
+            _watched = LostMemory.Watch(_mapped, _mapped + (nint)((_mappedLength + _page - 1) & ~(_page - 1)), _page);
+        return _watched >= 0;
+    }
+
     /// <summary>Unmaps the region. Whoever still uses a pointer into it from now on corrupts memory or dies.</summary>
     public void Dispose()
     {
         nint mapped = Interlocked.Exchange(ref _mapped, 0);
-        if (mapped != 0)
-            _ = SysMman.munmap(mapped, _mappedLength); // fails for ranges that were never mapped only
+        if (mapped == 0)
+            return;
+        if (_watched >= 0)
+            LostMemory.Forget(_watched);
+        _watched = -1;
+        _ = SysMman.munmap(mapped, _mappedLength); // fails for ranges that were never mapped only
     }
 
     // mmap and munmap take multiples of the huge page on hugetlbfs, which shows as its block size (fstatfs(2)).

@@ -32,6 +32,7 @@ public enum FileSeals
 /// <remarks>
 /// A peer that shortens a file we have mapped makes our next access fault with SIGBUS, which ends a .NET process.
 /// Only <see cref="FileSeals.Shrink"/> excludes that; checking the size does so for the moment of the check.
+/// Where a file cannot be sealed, <see cref="MappedRegion.Watch"/> makes the fault harmless.
 /// </remarks>
 public static class MemFd
 {

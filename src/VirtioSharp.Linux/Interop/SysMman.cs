@@ -9,9 +9,11 @@ internal static unsafe partial class SysMman
     public const int PROT_WRITE = 2;
     public const int MAP_SHARED = 0x1;
     public const int MAP_PRIVATE = 0x2;
+    public const int MAP_FIXED = 0x10;
     public const int MAP_ANONYMOUS = 0x20;
     public const int MAP_NORESERVE = 0x4000;
     public const int PROT_NONE = 0;
+    public const int PROT_EXEC = 4;
     public const int MREMAP_MAYMOVE = 1;
     public const int MREMAP_FIXED = 2;
     public const uint MFD_CLOEXEC = 0x1;
@@ -28,6 +30,9 @@ internal static unsafe partial class SysMman
 
     [LibraryImport(Libc.Name)]
     public static partial int munmap(nint address, nuint length);
+
+    [LibraryImport(Libc.Name)]
+    public static partial int mprotect(nint address, nuint length, int protection);
 
     /// <summary>An old size of 0 leaves a shared mapping where it is, and maps the same memory once more.</summary>
     [LibraryImport(Libc.Name)]

@@ -53,6 +53,15 @@ internal sealed class BackEndSession : IDisposable
         _toldGeneration = host.ConfigurationGeneration;
     }
 
+    /// <summary>Why a session ends whose <see cref="MemoryLost"/> is called.</summary>
+    public const string LostMemory = "the front-end cut memory short that it shares (or its file system has no room for it): what was there is gone";
+
+    /// <summary>Called in a ring's turn, when memory turns out to be gone; to be ended after that.</summary>
+    public Action? MemoryLost
+    {
+        set => _rings.MemoryLost = value;
+    }
+
     private FeatureSet OfferedFeatures => _host.DeviceFeatures
         | new FeatureSet((_offeredProtocol & ProtocolFeatures.LogShmfd) != 0 ? VhostUserFeatures.Protocol | VhostUserFeatures.LogAll : VhostUserFeatures.Protocol);
 
@@ -120,6 +129,8 @@ internal sealed class BackEndSession : IDisposable
         bool done;
         try
         {
+            if (_rings.HasLostMemory)
+                throw new TransportException(LostMemory);
             if (_message.Fds.Count > rule.MaxFds)
                 throw new TransportException($"{rule.Name} came with {_message.Fds.Count} file descriptors, at most {rule.MaxFds} belong there");
             if ((rule.Requires & ~_protocol) != 0)

@@ -17,6 +17,9 @@ internal sealed class InflightBuffer : IDisposable
     /// <summary>Whether it is safe from being cut short under us.</summary>
     public bool IsSealed => _shared.IsSealed;
 
+    /// <summary>Whether it was cut short, and what is gone has been touched.</summary>
+    public bool HasLost => _shared.HasLost;
+
     /// <summary>Makes the memory, all zeros: nothing is in flight.</summary>
     /// <returns>What to tell the front-end, and the file to send it.</returns>
     /// <exception cref="TransportException">It asks for what no device has.</exception>

@@ -27,7 +27,7 @@ internal static partial class Log
     [LoggerMessage(7, LogLevel.Error, "the ring was started but no memory was shared; give QEMU shared RAM: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0")]
     public static partial void NoMemory(this ILogger log);
 
-    [LoggerMessage(8, LogLevel.Warning, "guest memory is not sealed against shrinking: should the front-end cut the file short, this process would die; memory-backend-memfd can be sealed")]
+    [LoggerMessage(8, LogLevel.Warning, "guest memory is not sealed against shrinking: should the front-end cut the file short, the connection ends (elsewhere than on x86-64, this process); memory-backend-memfd can be sealed")]
     public static partial void MemoryNotSealed(this ILogger log);
 
     [LoggerMessage(13, LogLevel.Warning, "the ring is kicked but was never written to: the guest's RAM is probably private and nothing will arrive; give QEMU share=on: -object memory-backend-memfd,id=mem0,size=512M,share=on -machine memory-backend=mem0")]

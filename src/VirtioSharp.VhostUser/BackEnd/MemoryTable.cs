@@ -26,6 +26,9 @@ internal sealed class MemoryTable : IDisposable
     /// <summary>Whether every region is safe from being cut short under us.</summary>
     public bool IsSealed => _slots.TrueForAll(slot => slot.Sealed);
 
+    /// <summary>Whether a region was cut short, and what is gone has been touched.</summary>
+    public bool HasLost => _slots.Exists(slot => slot.Mapping.HasLost);
+
     /// <summary>The last guest address; 0 when there is none.</summary>
     public ulong Last => LastOf(_slots);
 
@@ -130,6 +133,7 @@ internal sealed class MemoryTable : IDisposable
         try
         {
             MappedRegion joined = MappedRegion.Join([.. pieces.Select(piece => (piece.Host, piece.Length))]);
+            joined.Watch();
             return new JoinedMemory(joined.Address, joined);
         }
         catch (LinuxException refused)

@@ -31,7 +31,7 @@ internal sealed class RingSet : IDisposable
     public RingSet(DeviceHost host, EventLoop loop, SharedMemory memory, IotlbMisses misses, SessionRecorder recorder, ILogger log)
     {
         (_host, _memory, _misses, _recorder, _log) = (host, memory, misses, recorder, log);
-        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, memory.Table) { KickedInVain = DoubtMemory })];
+        _rings = [.. Enumerable.Range(0, host.Traits.Queues.Count).Select(index => new Vring(index, host, loop, memory.Table) { KickedInVain = DoubtMemory, MemoryLost = TellOfLoss })];
         _doubt = loop.CreateTimer(ExplainPrivateMemory);
     }
 
@@ -55,6 +55,12 @@ internal sealed class RingSet : IDisposable
                 ring.InBand = value;
         }
     }
+
+    /// <summary>Called when memory that the front-end shares was cut short. What the device did there since is lost.</summary>
+    public Action? MemoryLost { get; set; }
+
+    /// <summary>Whether that is so. Costs nothing while nobody's memory was ever cut short.</summary>
+    public bool HasLostMemory => MappedRegion.LossCount > 0 && (_memory.HasLost || _inflight?.HasLost == true);
 
     /// <summary>Whether every ring is stopped: the device is suspended.</summary>
     public bool IsSuspended => !_rings.Any(ring => ring.IsStarted);
@@ -293,6 +299,12 @@ internal sealed class RingSet : IDisposable
     {
         if (!_doubt.IsArmed)
             _doubt.Arm(DoubtFor);
+    }
+
+    private void TellOfLoss()
+    {
+        if (HasLostMemory)
+            MemoryLost?.Invoke();
     }
 
     private void ExplainPrivateMemory()

@@ -8,7 +8,10 @@ namespace VirtioSharp.VhostUser.BackEnd;
 /// <param name="IsSealed">Whether it is safe from being cut short under us.</param>
 internal sealed record SharedFile(MappedRegion Mapping, bool IsSealed)
 {
-    /// <summary>Seals the file if that is allowed, and maps a part of it.</summary>
+    /// <summary>Whether it was cut short all the same, and what is gone has been touched.</summary>
+    public bool HasLost => Mapping.HasLost;
+
+    /// <summary>Seals the file if that is allowed, and maps a part of it; what cannot be sealed is watched.</summary>
     /// <param name="file">Not closed.</param>
     /// <param name="offset">Where the part starts.</param>
     /// <param name="size">Its bytes.</param>
@@ -19,7 +22,10 @@ internal sealed record SharedFile(MappedRegion Mapping, bool IsSealed)
         try
         {
             bool isSealed = MemFd.TrySealShrink(file);
-            return new SharedFile(MappedRegion.Map(file, offset, size), isSealed);
+            MappedRegion mapping = MappedRegion.Map(file, offset, size);
+            if (!isSealed)
+                mapping.Watch();
+            return new SharedFile(mapping, isSealed);
         }
         catch (LinuxException refused)
         {

@@ -20,6 +20,9 @@ internal sealed class SharedMemory(DeviceHost host) : IDisposable
     /// <summary>Whether all of it, the log included, is safe from being cut short under us.</summary>
     public bool IsSealed => Table.IsSealed && _log?.IsSealed != false;
 
+    /// <summary>Whether any of it was cut short, and what is gone has been touched.</summary>
+    public bool HasLost => Table.HasLost || _log?.HasLost == true;
+
     /// <summary>What the device sees of memory instead of all of it, behind an IOMMU.</summary>
     public Iotlb? Iotlb { get; private set; }
 

@@ -128,16 +128,18 @@ public sealed class VhostUserServer : IDisposable
     }
 
     /// <summary>One front-end's session in the loop.</summary>
-    private sealed class Connection : IReadyHandler
+    private sealed class Connection : IReadyHandler, IDeferred
     {
         private readonly VhostUserServer _server;
         private readonly IEventRegistration _registration;
+        private bool _isClosed;
 
         public Connection(VhostUserServer server, UnixSocket socket)
         {
             (_server, FrontEnd) = (server, socket.Peer.ProcessId);
             Recorder = new SessionRecorder(server._host);
             Session = new BackEndSession(socket, server._host, server._loop, server._options, Recorder, server._log);
+            Session.MemoryLost = () => server._loop.Defer(this);
             _registration = server._loop.Register(socket.Descriptor, EpollEvents.In, this);
         }
 
@@ -169,6 +171,13 @@ public sealed class VhostUserServer : IDisposable
             }
         }
 
+        /// <summary>Memory is gone, as a ring has found.</summary>
+        public void TakeTurn()
+        {
+            if (!_isClosed)
+                End(BackEndSession.LostMemory);
+        }
+
         /// <summary>We leave, in good order.</summary>
         public void EndForStop()
         {
@@ -189,6 +198,7 @@ public sealed class VhostUserServer : IDisposable
 
         private void Close(SessionReport report)
         {
+            _isClosed = true;
             _registration.Dispose();
             Session.Dispose();
             _server.SessionEnded?.Invoke(report);

@@ -28,6 +28,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     private ulong _kicks;
     private QueueSnapshot _at;
     private bool _hasRun;
+    private ulong _losses = MappedRegion.LossCount;
     private bool _isRefused; // and whoever watches the error descriptor knows
 
     public int Index { get; } = index;
@@ -52,6 +53,9 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
 
     /// <summary>Called when the ring is kicked again and again and yet was never written to.</summary>
     public Action? KickedInVain { get; set; }
+
+    /// <summary>Called when memory of a peer, this one's or another's, turned out to be gone since the last turn.</summary>
+    public Action? MemoryLost { get; set; }
 
     /// <summary>Whether everything is there that it takes to run.</summary>
     public bool CanRun => IsStarted && IsEnabled && Size > 0 && _address is not null;
@@ -181,6 +185,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
         _kicks += kicks;
         if (_kicks > 1 && IsRunning && host.IsUntouched(Index))
             KickedInVain?.Invoke();
+        LookForLosses();
     }
 
     /// <summary>Looks for work after the loop's other work, if it runs.</summary>
@@ -195,6 +200,7 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
     {
         if (IsRunning && host.Service(Index))
             loop.Defer(this);
+        LookForLosses();
     }
 
     /// <summary>The session ends. What is in flight stays noted, if it is, as if the daemon had been killed: the front-end may come back to this one or another.</summary>
@@ -203,6 +209,15 @@ internal sealed class Vring(int index, DeviceHost host, EventLoop loop, MemoryTa
         Stop(leaveInFlight: true);
         SetCall(null);
         SetError(null);
+    }
+
+    private void LookForLosses()
+    {
+        ulong losses = MappedRegion.LossCount;
+        if (losses == _losses)
+            return;
+        _losses = losses;
+        MemoryLost?.Invoke();
     }
 
     /// <summary>Addresses that stand for themselves: an IOMMU's.</summary>
