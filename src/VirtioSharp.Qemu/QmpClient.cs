@@ -15,6 +15,8 @@ namespace VirtioSharp.Qemu;
 /// </summary>
 public sealed class QmpClient : IAsyncDisposable
 {
+    private const int ListensWithin = 2000; // milliseconds
+
     private readonly Socket _socket;
     private readonly StreamReader _reader;
     private readonly ConcurrentDictionary<string, TaskCompletionSource<JsonElement>> _waiting = [];
@@ -36,19 +38,7 @@ public sealed class QmpClient : IAsyncDisposable
     /// <summary>Connects to QEMU's socket and leaves the negotiation mode.</summary>
     public static async Task<QmpClient> ConnectAsync(string socketPath, CancellationToken cancellationToken = default)
     {
-        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception error)
-        {
-            socket.Dispose();
-            if (error is SocketException)
-                throw new QmpException($"no QMP at {socketPath}: {error.Message}; is QEMU running with -qmp unix:{socketPath},server=on?", error);
-            throw;
-        }
-
+        Socket socket = await OpenAsync(socketPath, cancellationToken).ConfigureAwait(false);
         QmpClient client = new(socket);
         try
         {
@@ -109,6 +99,34 @@ public sealed class QmpClient : IAsyncDisposable
         await _reading.ConfigureAwait(false);
         _reader.Dispose();
         _oneWriter.Dispose();
+    }
+
+    /// <summary>A QEMU that has just made its socket refuses connections for a moment, until it listens.</summary>
+    private static async Task<Socket> OpenAsync(string socketPath, CancellationToken cancellationToken)
+    {
+        long end = Environment.TickCount64 + ListensWithin;
+        while (true)
+        {
+            Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), cancellationToken).ConfigureAwait(false);
+                return socket;
+            }
+            catch (SocketException refused)
+            {
+                socket.Dispose();
+                if (refused.SocketErrorCode != SocketError.ConnectionRefused || Environment.TickCount64 >= end)
+                    throw new QmpException($"no QMP at {socketPath}: {refused.Message}; is QEMU running with -qmp unix:{socketPath},server=on?", refused);
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
+
+            await Task.Delay(5, cancellationToken).ConfigureAwait(false);
+        }
     }
 
     private async Task NegotiateAsync(CancellationToken cancellationToken)

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using VirtioSharp.Linux;
 
 namespace VirtioSharp.Qemu.Tests;
@@ -93,5 +94,21 @@ public class QmpClientTests
         monitor.Dispose(); // the kernel resets who still waits to be accepted
 
         await Assert.ThrowsAsync<QmpException>(() => connecting);
+    }
+
+    [Fact]
+    public async Task A_QEMU_that_does_not_listen_yet_is_waited_for()
+    {
+        using TemporaryDirectory directory = new();
+        using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(directory["qmp"])); // the file is there
+        Task<QmpClient> connecting = QmpClient.ConnectAsync(directory["qmp"], Cancel);
+        Assert.False(connecting.IsCompleted);
+
+        socket.Listen();
+        using Socket taken = await socket.AcceptAsync(Cancel);
+        taken.Dispose();
+
+        await Assert.ThrowsAsync<QmpException>(() => connecting); // it came through, and nobody greeted it
     }
 }
